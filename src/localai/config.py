@@ -1,0 +1,105 @@
+"""The settings of a server: defaults, then the configuration file, then LOCALAI_* variables, then flags."""
+
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+
+def default_home() -> Path:
+    """Where everything is kept unless LOCALAI_HOME says otherwise."""
+    return Path(platformdirs.user_data_dir("localai", appauthor=False))
+
+
+class Settings(BaseSettings):
+    """Every setting, documented once: flags, variables and the reference page are derived from these fields."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LOCALAI_", env_ignore_empty=True, extra="ignore", frozen=True, yaml_file=None
+    )
+
+    home: Path = Field(default_factory=default_home, description="Folder that holds models, blobs, state and keys.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    open: bool = Field(default=False, description="Serve without a key; only on a loopback address.")
+    api_key: str | None = Field(
+        default=None, description="A key that is accepted besides those in the database, with all rights."
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Host names served besides loopback names and the bound address; `*` allows all."
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Web origins (scheme://host:port) that browsers may call from; none by default."
+    )
+    memory: int | None = Field(
+        default=None, ge=0, description="Bytes of memory for models; default: what is free, less a reserve."
+    )
+    memory_reserve: int = Field(default=512 * 2**20, ge=0, description="Bytes of memory never given to models.")
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads for models; default: physical cores within the quota."
+    )
+    context: int = Field(
+        default=8192, ge=256, description="Context in tokens of a request when the model file names none."
+    )
+    keep_alive: float = Field(default=600, description="Seconds an idle model stays loaded; negative: for ever.")
+    queue: int = Field(
+        default=256, ge=0, description="Requests that may wait for one model; more are refused with 503."
+    )
+    queue_timeout: float = Field(default=600, gt=0, description="Seconds a request may wait for its model.")
+    load_timeout: float = Field(default=600, gt=0, description="Seconds a model may take to load.")
+    stall_timeout: float = Field(
+        default=120, gt=0, description="Seconds without any progress after which a busy engine counts as hung."
+    )
+    request_timeout: float = Field(default=3600, gt=0, description="Seconds a generation may take in all.")
+    drain_timeout: float = Field(default=25, ge=0, description="Seconds running requests get to finish at shutdown.")
+    body_limit: int = Field(default=32 * 2**20, ge=1024, description="Largest request body in bytes.")
+    max_connections: int = Field(default=1000, ge=1, description="Connections served at a time.")
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
+    log_json: bool | None = Field(
+        default=None, description="JSON logs; default: when standard error is not a terminal."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags beat variables, variables beat the file, the file beats defaults."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+    @property
+    def models(self) -> Path:
+        """One YAML per model; loose model files dropped here are served too."""
+        return self.home / "models"
+
+    @property
+    def blobs(self) -> Path:
+        """The content-addressed store."""
+        return self.home / "blobs"
+
+    @property
+    def run(self) -> Path:
+        """Run folders of workers (mode 0700)."""
+        return self.home / "run"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.home / "state.db"
+
+    @property
+    def admin_key(self) -> Path:
+        """The key made at first start, readable by the owner only."""
+        return self.home / "admin.key"
