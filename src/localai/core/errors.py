@@ -218,6 +218,13 @@ class EngineStalled(LocalAIError):
     retry = True
 
 
+class GenerationTimeout(LocalAIError):
+    """The answer took longer than this server allows."""
+
+    status = 504
+    code = "generation_timeout"
+
+
 class Cancelled(LocalAIError):
     """The request was cancelled."""
 
