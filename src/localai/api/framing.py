@@ -1,0 +1,171 @@
+"""Where one request ends and the next begins, read more strictly than the parser does.
+
+Whatever two parsers could read differently (smuggling) is refused, and everything is counted while it arrives:
+the parser behind it has no limits of its own.
+"""
+
+import re
+from dataclasses import dataclass
+
+from localai.core.errors import InvalidRequest, LocalAIError, PayloadTooLarge
+
+END = b"\r\n\r\n"
+
+_BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
+_UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
+_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}\r\n")
+
+
+class HeadTooLarge(LocalAIError):
+    """The headers of this request are too many or too large."""
+
+    status = 431
+    code = "headers_too_large"
+    kind = "invalid_request_error"
+
+
+class Malformed(InvalidRequest):
+    """This is not a valid HTTP request."""
+
+    code = "malformed_request"
+
+
+class TooManyChunks(PayloadTooLarge):
+    """The body comes in too many too small chunks."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one connection may take; times in seconds, sizes in bytes."""
+
+    connections: int = 1000
+    head_seconds: float = 10
+    """From the first byte of a request (or the connection) to the end of its headers."""
+    head_bytes: int = 64 * 1024
+    head_fields: int = 128
+    body_bytes: int = 32 * 2**20
+    body_seconds: float = 10
+    """In each such span a body must bring at least `body_rate` bytes a second."""
+    body_rate: float = 1000
+    chunks: int = 65536
+    write_bytes: int = 64 * 1024
+    """What is kept for a slow reader before the sender has to wait."""
+    write_seconds: float = 30
+    """How long a reader may keep the sender waiting."""
+    idle_seconds: float = 75
+    linger_seconds: float = 2
+    """How long unread input is thrown away after a refusal, so that the client gets to read it."""
+    flush_seconds: float = 2
+    """How long running requests may take to go out once the drain is over."""
+    tick: float = 0.25
+    """How often deadlines are looked at."""
+
+
+class Head:
+    """Collects the head of a request up to its empty line."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._kept = bytearray()
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a head is waiting for the rest."""
+        return bool(self._kept)
+
+    def take(self, data: bytes) -> tuple[bytes | None, bytes]:
+        """Add received bytes; answer the whole head, once it is, and what comes after it.
+
+        Raises:
+            HeadTooLarge: More bytes or fields than the limits allow.
+            Malformed: Line ends that are not CRLF.
+        """
+        start = max(0, len(self._kept) - 3)
+        self._kept += data
+        if not start:
+            self._kept = self._kept.lstrip(b"\r\n") or bytearray()
+        end = self._kept.find(END, start)
+        head = bytes(self._kept[: end + 4]) if end >= 0 else bytes(self._kept)
+        if len(head) > self._limits.head_bytes or head.count(b"\n") > self._limits.head_fields + 2:
+            raise HeadTooLarge
+        if head[:1] and not b"A" <= head[:1] <= b"Z":
+            raise Malformed
+        if _BARE_LINE_END.search(head, start):
+            raise Malformed
+        if end < 0:
+            return None, b""
+        rest = bytes(self._kept[end + 4 :])
+        self._kept = bytearray()
+        return _UPGRADE.sub(b"", head), rest
+
+
+class Fixed:
+    """A body whose length was announced."""
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+
+    @property
+    def done(self) -> bool:
+        """Whether all of it has come."""
+        return self._left == 0
+
+    def take(self, data: bytes) -> int:
+        """How many of these bytes belong to the body."""
+        count = min(self._left, len(data))
+        self._left -= count
+        return count
+
+
+class Chunked:
+    """A body in chunks: no extensions, no trailers, sizes of at most 8 hexadecimal digits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._chunks = limits.chunks
+        self._left = 0
+        self._line = b""
+        self._last = False
+        self.done = False
+
+    def take(self, data: bytes) -> int:
+        """How many of these bytes belong to the body.
+
+        Raises:
+            Malformed: A size that is not one, or anything after the last chunk.
+            TooManyChunks: More chunks than the limits allow.
+        """
+        at = 0
+        while at < len(data) and not self.done:
+            if self._left:
+                step = min(self._left, len(data) - at)
+                self._left -= step
+                at += step
+            else:
+                at = self._read_line(data, at)
+        return at
+
+    def _read_line(self, data: bytes, at: int) -> int:
+        end = data.find(b"\n", at, at + 11)
+        stop = end + 1 if end >= 0 else min(len(data), at + 11)
+        self._line += data[at:stop]
+        if end >= 0:
+            self._end_line()
+        elif len(self._line) > 10:
+            raise Malformed
+        return stop
+
+    def _end_line(self) -> None:
+        line, self._line = self._line, b""
+        if self._last:
+            if line != b"\r\n":
+                raise Malformed
+            self.done = True
+            return
+        if _SIZE.fullmatch(line) is None:
+            raise Malformed
+        size = int(line, 16)
+        self._last = size == 0
+        self._left = size + 2 if size else 0
+        self._chunks -= 1
+        if self._chunks < 0:
+            raise TooManyChunks

@@ -1,0 +1,142 @@
+"""The route table: every route is a row with a scope, and a row without one stops the start."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, get_args
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from localai.api import openapi
+from localai.api.credential import Authenticator, Guard
+from localai.api.errors import narrow, reply
+from localai.api.replies import json_reply
+from localai.api.visit import of
+from localai.core import caller
+from localai.core.caller import Caller
+from localai.core.errors import MethodNotAllowed
+
+Handler = Callable[[Request, Caller], Awaitable[Response]]
+
+VERSIONED = "/v1"
+"""Rows under this prefix are reachable without it too."""
+
+SCOPES = frozenset(get_args(caller.Scope))
+
+
+class Unguarded(Exception):
+    """A row of the route table has no valid scope."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One route. `body` describes what the handler reads; `answer` is the JSON schema of a 200."""
+
+    method: str
+    path: str
+    handler: Handler
+    scope: caller.Scope
+    summary: str
+    body: type[BaseModel] | None = None
+    tag: str = ""
+    answer: dict[str, Any] | None = None
+    listed: bool = True
+    """Whether the OpenAPI document shows it."""
+
+
+def build(rows: Sequence[Row], authenticator: Authenticator, version: str = "") -> FastAPI:
+    """The application that serves `rows`, and `/openapi.json` and `/docs` about them.
+
+    Raises:
+        Unguarded: A row without a valid scope.
+        ValueError: Two rows with the same method and path.
+    """
+    table = [*rows, *_described(rows, version)]
+    for row in table:
+        if row.scope not in SCOPES:
+            raise Unguarded(f"{row.method} {row.path} has no scope; give its row one of {sorted(SCOPES)}.")
+    app = FastAPI(title="LocalAI", version=version, openapi_url=None, docs_url=None, redoc_url=None)
+    app.router.redirect_slashes = False
+    guard = Guard(authenticator)
+    for path, methods in _by_path(table).items():
+        app.router.routes.append(Route(path, Endpoint(path, methods, guard)))
+    app.add_exception_handler(HTTPException, _unmatched)
+    app.openapi = partial(openapi.describe, rows, version)
+    return app
+
+
+def _described(rows: Sequence[Row], version: str) -> tuple[Row, ...]:
+    """The rows about the rows; what they answer is made when first asked for."""
+    kept: dict[str, Any] = {}
+
+    async def document(_request: Request, _caller: Caller) -> Response:
+        if "document" not in kept:
+            kept["document"] = await asyncio.to_thread(openapi.describe, rows, version)
+        return json_reply(kept["document"])
+
+    async def page(_request: Request, _caller: Caller) -> Response:
+        return HTMLResponse(openapi.page(rows, version))
+
+    return (
+        Row("GET", "/openapi.json", document, "public", "This description of the API", listed=False),
+        Row("GET", "/docs", page, "public", "This description of the API, for people", listed=False),
+    )
+
+
+def _by_path(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
+    """Rows by path and method; a path of `/v1` also without it, unless a row of its own has that one."""
+    paths: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        methods = paths.setdefault(row.path, {})
+        if row.method in methods:
+            raise ValueError(f"{row.method} {row.path} is in the table twice.")
+        methods[row.method] = row
+    for row in rows:
+        if row.path.startswith(VERSIONED + "/"):
+            short = row.path.removeprefix(VERSIONED)
+            paths.setdefault(short, {}).setdefault(row.method, replace(row, listed=False))
+    return dict(sorted(paths.items(), key=lambda item: "{" in item[0]))
+
+
+class Endpoint:
+    """The rows of one path as an ASGI application: method, caller, scope, handler, errors."""
+
+    def __init__(self, path: str, rows: Mapping[str, Row], guard: Guard) -> None:
+        self._path = path
+        self._rows = dict(rows)
+        self._guard = guard
+        if "GET" in self._rows:
+            self._rows.setdefault("HEAD", self._rows["GET"])
+        self._allowed = {"allow": ", ".join(sorted(self._rows))}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        request = Request(scope, receive, send)
+        visit = of(request)
+        visit.route = self._path
+        try:
+            row = self._rows.get(scope["method"])
+            if row is None:
+                await reply(MethodNotAllowed(), scope, self._allowed)(scope, receive, send)
+                return
+            who = await self._guard.admit(request, row.scope)
+            visit.caller = who.id
+            response = await row.handler(request, who)
+            await response(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes an answer
+            known = narrow(error)
+            if visit.status:
+                raise known from None
+            await reply(known, scope)(scope, receive, send)
+
+
+async def _unmatched(request: Request, error: Exception) -> Response:
+    """Paths and methods that match no row, in the shape of the dialects."""
+    return reply(narrow(error), request.scope)

@@ -1,0 +1,138 @@
+"""The one path of every task of every dialect: name, rights, fleet, accounting."""
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+
+from localai.core.caller import Caller
+from localai.core.errors import LocalAIError, ModelNotFound, TaskNotSupported
+from localai.core.event import Done, Event, Progress, Text, Thought, ToolCall
+from localai.core.model import Model
+from localai.core.task import Task, verb
+from localai.fleet.fleet import Fleet
+from localai.loader.catalog import Catalog
+from localai.observe.logs import get
+from localai.observe.metrics import Metrics
+
+log = get("perform")
+
+Batch = tuple[Event, ...]
+
+
+class Perform:
+    """Answers tasks. A dialect gives it a caller, a model name and a Task, and gets Events."""
+
+    def __init__(self, *, catalog: Catalog, fleet: Fleet, metrics: Metrics) -> None:
+        self._catalog = catalog
+        self._fleet = fleet
+        self._metrics = metrics
+
+    def model(self, caller: Caller, name: str) -> Model:
+        """The installed model of this name or alias.
+
+        Raises:
+            ModelNotFound: There is none, or this caller may not use it (by its name or by the alias asked for).
+        """
+        found = self._catalog.find(name)
+        if not caller.allows(name):
+            caller.require_model(found.name)
+        return found
+
+    def models(self, caller: Caller) -> tuple[Model, ...]:
+        """All models this caller may use."""
+        return tuple(model for model in self._catalog.models() if any(map(caller.allows, (model.name, *model.aliases))))
+
+    def choose(self, caller: Caller, name: str | None, task: Task) -> Model:
+        """The model for a task: the named one, or for no name the one loaded, else the first installed, that can do it.
+
+        Raises:
+            ModelNotFound: No such model, or no model can do this.
+            TaskNotSupported: The named model cannot do this; the message lists those that can.
+        """
+        needs = verb(task)
+        able = [model for model in self.models(caller) if _can(model, needs)]
+        if name:
+            model = self.model(caller, name)
+            if not _can(model, needs):
+                others = ", ".join(f"`{other.name}`" for other in able[:5]) or "none installed"
+                raise TaskNotSupported(
+                    f"The model `{model.name}` cannot do `{needs}`. Models that can: {others}.", param="model"
+                )
+            return model
+        if not able:
+            raise ModelNotFound(
+                f"No installed model can do `{needs}`. Install one, for example with `localai pull starter`.",
+                param="model",
+            )
+        loaded = {row.name for row in self._fleet.snapshot().models if row.state == "ready"}
+        return next((model for model in able if model.name in loaded), min(able, key=lambda model: model.created))
+
+    async def stream(
+        self, caller: Caller, model: str | None, task: Task, *, keep_alive: float | None = None
+    ) -> AsyncGenerator[Batch, None]:
+        """Answer a task with batches of events as they come; the last event is Done.
+
+        Closing the generator cancels the request in the engine.
+
+        Raises:
+            LocalAIError: Before or between batches; nothing follows it.
+        """
+        chosen = self.choose(caller, model, task)
+        account = _Account(self._metrics, chosen.name)
+        batches = self._fleet.run(chosen, task, keep_alive=keep_alive)
+        try:
+            async for batch in batches:
+                account.hear(batch)
+                yield batch
+        except LocalAIError as error:
+            account.close(error.code)
+            raise
+        finally:
+            await batches.aclose()
+            account.close("left")
+
+    async def whole(self, caller: Caller, model: str | None, task: Task) -> Batch:
+        """All events of a task at once, Progress left out."""
+        events: list[Event] = []
+        async for batch in self.stream(caller, model, task):
+            events += [event for event in batch if not isinstance(event, Progress)]
+        return tuple(events)
+
+
+def _can(model: Model, needs: str) -> bool:
+    return needs == "tokenize" or needs in model.tasks
+
+
+class _Account:
+    """Times and counts one answer, and writes one log line about it (never its text)."""
+
+    def __init__(self, metrics: Metrics, model: str) -> None:
+        self._metrics = metrics
+        self._model = model
+        self._began = time.monotonic()
+        self._first: float | None = None
+        self._open = True
+
+    def hear(self, batch: Sequence[Event]) -> None:
+        if self._first is None and any(isinstance(event, Text | Thought | ToolCall) for event in batch):
+            self._first = time.monotonic()
+            self._metrics.first_token(self._model, self._first - self._began)
+        if isinstance(batch[-1], Done):
+            self._done(batch[-1])
+
+    def _done(self, done: Done) -> None:
+        usage = done.usage
+        self._metrics.tokens(self._model, usage.prompt, usage.completion, usage.cached)
+        if self._first is not None and usage.completion > 1:
+            self._metrics.per_token(self._model, (time.monotonic() - self._first) / (usage.completion - 1))
+        self.close(done.finish, prompt=usage.prompt, completion=usage.completion, cached=usage.cached)
+
+    def close(self, outcome: str, **counts: int) -> None:
+        if self._open:
+            self._open = False
+            log.info(
+                "answered",
+                model=self._model,
+                outcome=outcome,
+                seconds=round(time.monotonic() - self._began, 4),
+                **counts,
+            )
