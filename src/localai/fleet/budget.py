@@ -31,7 +31,7 @@ class Budget:
         """What a model gets when it is loaded, and the budget that was found.
 
         Raises:
-            InvalidModel: Its file is damaged.
+            InvalidModel: Its file is damaged, or its chat template is not fit to be used.
             NotEnoughMemory: It would not fit if it were alone.
         """
         task = self._asked.get(key)
@@ -55,6 +55,7 @@ class Budget:
 
     def _size(self, model: Model, pids: tuple[int, ...]) -> tuple[Sizing, int]:
         budget = self.measure(pids)
+        self._catalog.vet(model)
         header = self._catalog.header(model)
         given = size(model, header, budget=budget, context=self._settings.context, threads=self._threads)
         return given, budget
