@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -67,6 +67,12 @@ class Settings(BaseSettings):
         default=None, description="JSON logs; default: when standard error is not a terminal."
     )
 
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, given: object) -> object:
+        """A variable or flag gives several values with commas between them."""
+        return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -98,6 +104,11 @@ class Settings(BaseSettings):
     def database(self) -> Path:
         """The SQLite file."""
         return self.home / "state.db"
+
+    @property
+    def address(self) -> Path:
+        """Where the running server wrote its URL, for the commands of this machine."""
+        return self.home / "server.url"
 
     @property
     def admin_key(self) -> Path:

@@ -7,31 +7,13 @@ the parser behind it has no limits of its own.
 import re
 from dataclasses import dataclass
 
-from localai.core.errors import InvalidRequest, LocalAIError, PayloadTooLarge
+from localai.core.errors import HeadTooLarge, MalformedRequest, TooManyChunks
 
 END = b"\r\n\r\n"
 
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}\r\n")
-
-
-class HeadTooLarge(LocalAIError):
-    """The headers of this request are too many or too large."""
-
-    status = 431
-    code = "headers_too_large"
-    kind = "invalid_request_error"
-
-
-class Malformed(InvalidRequest):
-    """This is not a valid HTTP request."""
-
-    code = "malformed_request"
-
-
-class TooManyChunks(PayloadTooLarge):
-    """The body comes in too many too small chunks."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +60,7 @@ class Head:
 
         Raises:
             HeadTooLarge: More bytes or fields than the limits allow.
-            Malformed: Line ends that are not CRLF.
+            MalformedRequest: Line ends that are not CRLF.
         """
         start = max(0, len(self._kept) - 3)
         self._kept += data
@@ -89,9 +71,9 @@ class Head:
         if len(head) > self._limits.head_bytes or head.count(b"\n") > self._limits.head_fields + 2:
             raise HeadTooLarge
         if head[:1] and not b"A" <= head[:1] <= b"Z":
-            raise Malformed
+            raise MalformedRequest
         if _BARE_LINE_END.search(head, start):
-            raise Malformed
+            raise MalformedRequest
         if end < 0:
             return None, b""
         rest = bytes(self._kept[end + 4 :])
@@ -131,7 +113,7 @@ class Chunked:
         """How many of these bytes belong to the body.
 
         Raises:
-            Malformed: A size that is not one, or anything after the last chunk.
+            MalformedRequest: A size that is not one, or anything after the last chunk.
             TooManyChunks: More chunks than the limits allow.
         """
         at = 0
@@ -151,18 +133,18 @@ class Chunked:
         if end >= 0:
             self._end_line()
         elif len(self._line) > 10:
-            raise Malformed
+            raise MalformedRequest
         return stop
 
     def _end_line(self) -> None:
         line, self._line = self._line, b""
         if self._last:
             if line != b"\r\n":
-                raise Malformed
+                raise MalformedRequest
             self.done = True
             return
         if _SIZE.fullmatch(line) is None:
-            raise Malformed
+            raise MalformedRequest
         size = int(line, 16)
         self._last = size == 0
         self._left = size + 2 if size else 0

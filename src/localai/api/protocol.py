@@ -17,8 +17,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from localai.api import errors, visit
-from localai.api.framing import Chunked, Fixed, Head, Limits, Malformed
-from localai.core.errors import LocalAIError, Overloaded, RequestTimeout
+from localai.api.framing import Chunked, Fixed, Head, Limits
+from localai.core.errors import LocalAIError, MalformedRequest, Overloaded, RequestTimeout
 from localai.observe.metrics import Metrics
 
 PIPELINED = 16
@@ -111,7 +111,7 @@ class Connection(HttpToolsProtocol):
         except LocalAIError as error:
             self.refuse(error, "malformed")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self.refuse(Malformed(), "malformed")
+            self.refuse(MalformedRequest(), "malformed")
 
     def _take(self, data: bytes) -> bytes:
         """Use the beginning of `data` and answer the rest."""
@@ -156,10 +156,10 @@ class Connection(HttpToolsProtocol):
         version = self._parser.get_http_version()
         fields = dict(self.headers)
         if version not in {"1.0", "1.1"} or len(self.pipeline) >= PIPELINED:
-            raise Malformed
+            raise MalformedRequest
         coding = fields.get(b"transfer-encoding")
         if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
-            raise Malformed
+            raise MalformedRequest
         _check_target(self.url, fields.get(b"host", b""))
         self._body = Fixed(int(fields.get(b"content-length", b"0"))) if coding is None else Chunked(self.limits)
         super().on_headers_complete()
@@ -268,7 +268,7 @@ def _check_target(target: bytes, host: bytes) -> None:
     parsed = httptools.parse_url(target)
     named = parsed.host + (b":%d" % parsed.port if parsed.port else b"") if parsed.host else b""
     if not target.startswith((b"http://", b"https://")) or named.lower() != host.lower():
-        raise Malformed
+        raise MalformedRequest
 
 
 def _raw(error: LocalAIError) -> bytes:

@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, get_args
 
-from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -51,7 +50,7 @@ class Row:
     """Whether the OpenAPI document shows it."""
 
 
-def build(rows: Sequence[Row], authenticator: Authenticator, version: str = "") -> FastAPI:
+def build(rows: Sequence[Row], authenticator: Authenticator, version: str = "") -> Starlette:
     """The application that serves `rows`, and `/openapi.json` and `/docs` about them.
 
     Raises:
@@ -62,13 +61,10 @@ def build(rows: Sequence[Row], authenticator: Authenticator, version: str = "") 
     for row in table:
         if row.scope not in SCOPES:
             raise Unguarded(f"{row.method} {row.path} has no scope; give its row one of {sorted(SCOPES)}.")
-    app = FastAPI(title="LocalAI", version=version, openapi_url=None, docs_url=None, redoc_url=None)
-    app.router.redirect_slashes = False
     guard = Guard(authenticator)
-    for path, methods in _by_path(table).items():
-        app.router.routes.append(Route(path, Endpoint(path, methods, guard)))
-    app.add_exception_handler(HTTPException, _unmatched)
-    app.openapi = partial(openapi.describe, rows, version)
+    routes = [Route(path, Endpoint(path, methods, guard)) for path, methods in _by_path(table).items()]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _unmatched})
+    app.router.redirect_slashes = False
     return app
 
 

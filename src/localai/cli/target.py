@@ -40,7 +40,15 @@ def target(host: str | None, port: int | None, api_key: str | None) -> Target:
         return Target(url=url, key=key or (own_key() if _here(url) else None))
     if port:
         return Target(url=address("127.0.0.1", port), key=key or own_key())
-    return Target(url=address("127.0.0.1", settings().port or PORT), key=key or own_key(), own=True)
+    return Target(url=_running() or address("127.0.0.1", settings().port or PORT), key=key or own_key(), own=True)
+
+
+def _running() -> str | None:
+    """Where the server of this home said that it listens; it may have been killed since."""
+    try:
+        return address(settings().address.read_text().strip())
+    except (OSError, Misused):
+        return None
 
 
 def address(named: str, port: int | None = None) -> str:

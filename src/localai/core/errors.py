@@ -51,6 +51,12 @@ class MalformedBody(InvalidRequest):
     code = "invalid_json"
 
 
+class MalformedRequest(InvalidRequest):
+    """This is not a valid HTTP request."""
+
+    code = "malformed_request"
+
+
 class UnsupportedSchema(InvalidRequest):
     """This JSON schema or grammar cannot be enforced."""
 
@@ -135,6 +141,20 @@ class PayloadTooLarge(LocalAIError):
 
     status = 413
     code = "payload_too_large"
+    kind = "invalid_request_error"
+
+
+class TooManyChunks(PayloadTooLarge):
+    """The body comes in too many too small chunks."""
+
+    code = "too_many_chunks"
+
+
+class HeadTooLarge(LocalAIError):
+    """The headers of this request are too many or too large."""
+
+    status = 431
+    code = "headers_too_large"
     kind = "invalid_request_error"
 
 

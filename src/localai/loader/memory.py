@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from localai.core.errors import NotEnoughMemory
+from localai.core.errors import InvalidModel, NotEnoughMemory
 from localai.core.model import Memory, Model, Sizing
 from localai.loader.ggml import BY_NAME
 from localai.loader.header import Header
@@ -60,7 +60,8 @@ def estimate(
 def size(model: Model, header: Header | None, *, budget: int, context: int, threads: int) -> Sizing:
     """Return the context, slots and memory that a model gets.
 
-    1. A context in the model file is kept (up to the trained one); the server's default shrinks to the trained one.
+    1. A context in the model file is kept; beyond the trained one it is an error unless `rope_` options stretch the
+       model. The server's default shrinks to the trained one.
     2. Slots in the model file are kept; otherwise as many as fit, at most SLOTS.
     3. If one slot does not fit either, a default context is halved until it does; one in the model file is not.
 
@@ -72,6 +73,7 @@ def size(model: Model, header: Header | None, *, budget: int, context: int, thre
         threads: The server's threads for a model.
 
     Raises:
+        InvalidModel: The model file asks for more context than the model was trained for.
         NotEnoughMemory: It does not fit; the message says how much it needs, how much there is and what would fit.
     """
     threads = model.threads or threads
@@ -94,8 +96,17 @@ def size(model: Model, header: Header | None, *, budget: int, context: int, thre
 
 def _wanted(model: Model, header: Header, context: int) -> int:
     wanted = model.context or context
-    stretched = any(key.startswith(("rope_", "yarn_")) for key in model.options)
-    return wanted if not header.context or (model.context and stretched) else min(wanted, header.context)
+    if not header.context or wanted <= header.context:
+        return wanted
+    if not model.context:
+        return header.context
+    if not any(key.startswith(("rope_", "yarn_")) for key in model.options):
+        raise InvalidModel(
+            f"The model file of `{model.name}` asks for a context of {wanted} tokens, and the model was trained for "
+            f"{header.context}. Lower `context`, or stretch the model with its `rope_` options.",
+            param="context",
+        )
+    return wanted
 
 
 def _halves(wanted: int) -> list[int]:

@@ -1,5 +1,6 @@
 """The one path of every task of every dialect: name, rights, fleet, accounting."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 
@@ -25,6 +26,11 @@ class Perform:
         self._catalog = catalog
         self._fleet = fleet
         self._metrics = metrics
+
+    async def refresh(self) -> None:
+        """See what came to and went from the models folder; reads files in a thread, and only when something changed."""
+        if not self._catalog.fresh():
+            await asyncio.to_thread(self._catalog.models)
 
     def model(self, caller: Caller, name: str) -> Model:
         """The installed model of this name or alias.
@@ -76,6 +82,7 @@ class Perform:
         Raises:
             LocalAIError: Before or between batches; nothing follows it.
         """
+        await self.refresh()
         chosen = self.choose(caller, model, task)
         account = _Account(self._metrics, chosen.name)
         batches = self._fleet.run(chosen, task, keep_alive=keep_alive)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localai.api.framing import Chunked, Fixed, Head, HeadTooLarge, Limits, Malformed, TooManyChunks
+from localai.api.framing import Chunked, Fixed, Head, Limits
+from localai.core.errors import HeadTooLarge, MalformedRequest, TooManyChunks
 
 LIMITS = Limits(head_bytes=1000, head_fields=10, chunks=5)
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n"
@@ -45,7 +46,7 @@ def test_large_heads(data):
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\nHost", b"GET / HTTP/1.1\r\nA: b\rC", b"\x16\x03", b"get /", b"\0"])
 def test_malformed_heads(data):
     """Other line ends than CRLF, and what cannot begin a request, are refused at once."""
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedRequest):
         Head(LIMITS).take(data)
 
 
@@ -74,7 +75,7 @@ def test_chunk_limit():
 )
 def test_malformed_chunks(data):
     """A size line that is not one is refused, and so is anything after the last chunk."""
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedRequest):
         Chunked(LIMITS).take(data)
 
 

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from localai.api import protocol
-from localai.api.framing import HeadTooLarge, Malformed
-from localai.core.errors import Overloaded
+from localai.core.errors import HeadTooLarge, MalformedRequest, Overloaded
 
 
 def test_raw():
@@ -33,5 +32,5 @@ def test_targets(target):
 )
 def test_foreign_targets(target):
     """Anything else is refused."""
-    with pytest.raises((Malformed, protocol.httptools.HttpParserError)):
+    with pytest.raises((MalformedRequest, protocol.httptools.HttpParserError)):
         protocol._check_target(target, b"a:80")

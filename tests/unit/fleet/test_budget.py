@@ -26,6 +26,9 @@ class Slow(Catalog):
         self.broken = False
 
     def header(self, model: Model) -> None:
+        return None
+
+    def vet(self, model: Model) -> None:
         self.calls += 1
         assert self.go.wait(10)
         if self.broken:
@@ -62,7 +65,7 @@ async def test_one_look_for_many(tmp_path: Path):
 
 
 async def test_errors_reach_all(tmp_path: Path):
-    """A file that cannot be used is told to all who asked, and looked at again for the next."""
+    """A file that does not pass its checks is told to all who asked, and looked at again for the next."""
     catalog = Slow(tmp_path)
     catalog.go.set()
     catalog.broken = True

@@ -2,7 +2,7 @@ import platform
 
 import pytest
 
-from localai.core.errors import NotEnoughMemory
+from localai.core.errors import InvalidModel, NotEnoughMemory
 from localai.core.model import Model
 from localai.loader.header import Header
 from localai.loader.memory import SLOTS, estimate, pooled, size
@@ -98,10 +98,11 @@ def test_slots_give_way_before_context():
 
 
 def test_the_trained_context_is_the_most():
-    """No model gets more context than it was trained with, unless its positions are stretched."""
+    """More context than a model was trained with is refused when asked for, and a default is lowered to it."""
     assert size(MODEL, HEADER, budget=2**40, context=100_000, threads=1).context == 8192
     wide = Model(name="m", engine="llama", context=20_000)
-    assert size(wide, HEADER, budget=2**40, context=1, threads=1).context == 8192
+    with pytest.raises(InvalidModel, match=r"20000.*8192"):
+        size(wide, HEADER, budget=2**40, context=1, threads=1)
     stretched = Model(name="m", engine="llama", context=20_000, options={"rope_freq_scale": 0.25})
     assert size(stretched, HEADER, budget=2**40, context=1, threads=1).context == 20_000
 

@@ -1,0 +1,248 @@
+"""What is measured, one function a row of the table. Each gives a line of figures; none asserts anything."""
+
+import asyncio
+import random
+import statistics
+import time
+from dataclasses import dataclass
+
+from benchmarks.client import Client, together
+from benchmarks.servers import SMOLLM2, Running, bare, ours
+
+WORDS = ["river", "stone", "garden", "winter", "engine", "paper", "silver", "window"]
+WORDS += ["music", "harbour", "letter", "forest", "bridge", "candle", "market", "story"]
+GREEDY = {"temperature": 0, "max_tokens": 64}
+MODEL: dict[str, object] = {"engine": "llama", "files": {"model": SMOLLM2.name}, "context": 8192, "slots": 4}
+ECHO: dict[str, object] = {"engine": "echo", "context": 100000, "slots": 16, "tasks": ["chat", "complete"]}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured thing: ours, the baseline, their ratio, and what the design asks."""
+
+    name: str
+    ours: str
+    baseline: str
+    ratio: str
+    asked: str
+
+
+def prose(tokens: int, seed: int) -> str:
+    """About `tokens` tokens of words that no other seed has (so that no cache helps)."""
+    rng = random.Random(seed)
+    return " ".join(rng.choice(WORDS) for _ in range(tokens))
+
+
+def questions(count: int, seed: int) -> list[str]:
+    """Short prompts that differ from one another."""
+    return [f"Tell me about this: {prose(20, seed * 1000 + number)}" for number in range(count)]
+
+
+async def throughput(server: Running, streams: int, seed: int) -> float:
+    """Tokens per second of `streams` answers at once."""
+    async with server.client() as client:
+        await together(client, questions(streams, seed), **GREEDY, ignore_eos=True)
+        _, rate = await together(client, questions(streams, seed + 1), **GREEDY, ignore_eos=True)
+    return rate
+
+
+async def gap(server: Running, seed: int) -> tuple[float, float]:
+    """Worst silence of a running stream while a prompt of about 4000 tokens arrives, and that prompt's first token."""
+    async with server.client() as client:
+        await client.whole("Hello", max_tokens=1)
+        running = asyncio.create_task(client.stream("Count.", temperature=0, max_tokens=500, ignore_eos=True))
+        await asyncio.sleep(0.7)
+        long = await client.stream(prose(3700, seed), temperature=0, max_tokens=4)
+        heard = await running
+    return heard.gap, long.first
+
+
+async def prefix(server: Running, seed: int) -> tuple[float, float, int, int]:
+    """Time to first token of a long prompt, cold and again with one more word; cached and all tokens of the second."""
+    text = prose(1500, seed)
+    async with server.client() as client:
+        await client.whole("Hello", max_tokens=1)
+        cold = await client.stream(text, temperature=0, max_tokens=4)
+        warm = await client.stream(text + " more", temperature=0, max_tokens=4)
+    return cold.first, warm.first, warm.cached, warm.prompt
+
+
+async def latency(client: Client, count: int, content: str = "Hi", **fields: object) -> float:
+    """Median seconds of `count` short answers that are not streamed, one after another."""
+    for _ in range(20):
+        await client.whole(content, **fields)
+    return statistics.median([await client.whole(content, **fields) for _ in range(count)])
+
+
+async def cancel(server: Running, seed: int) -> tuple[float, float]:
+    """Seconds from leaving to an idle slot: in the middle of an answer, and of a prompt."""
+    async with server.client() as client:
+        await client.whole("Hello", max_tokens=1)
+        found: list[float] = []
+        for content, wait in (("Count.", 0.5), (prose(6000, seed), 1.0)):
+            task = asyncio.create_task(client.stream(content, max_tokens=2000, ignore_eos=True))
+            await asyncio.sleep(wait)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            left = time.monotonic()
+            while await _busy(client):
+                await asyncio.sleep(0.005)
+            found.append(time.monotonic() - left)
+    return found[0], found[1]
+
+
+async def _busy(client: Client) -> int:
+    async with client._session.get(f"{client.url}/api/admin/loaded") as answer:  # noqa: SLF001 - the bench's own client
+        return sum(row["busy"] for row in (await answer.json())["models"])
+
+
+async def herd(server: Running, count: int) -> tuple[int, int]:
+    """Loads and good answers when `count` requests ask at once for a model that is not loaded."""
+    async with server.client() as client:
+        answers = await asyncio.gather(
+            *(client.whole(f"Hi {number}", max_tokens=1) for number in range(count)), return_exceptions=True
+        )
+        async with client._session.get(f"{client.url}/metrics") as answer:  # noqa: SLF001
+            lines = (await answer.text()).splitlines()
+    loads = sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("localai_loads_total"))
+    return int(loads), sum(isinstance(one, float) for one in answers)
+
+
+async def per_event(server: Running, pieces: int, streams: int) -> float:
+    """Seconds of CPU of gateway and worker for one streamed event (echo engine: its own work is almost nothing)."""
+    async with server.client() as client:
+        text = prose(pieces, 1)
+        await together(client, [text] * streams)
+        before = server.cpu()
+        heard, _ = await together(client, [text] * streams)
+        spent = server.cpu() - before
+    return spent / sum(one.completion for one in heard)
+
+
+def seconds(value: float) -> str:
+    """A duration for people."""
+    if value < 0.001:
+        return f"{value * 1e6:.0f} µs"
+    return f"{value * 1e3:.1f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def rows() -> list[Row]:
+    """Run everything, one thing at a time."""
+    found: list[Row] = []
+    with bare("--batch", "128", "--ubatch", "128", "--separate") as same, ours({"smollm2": MODEL}) as mine:
+        for streams in (1, 4, 8, 16):
+            pairs = [
+                (asyncio.run(throughput(mine, streams, turn)), asyncio.run(throughput(same, streams, turn)))
+                for turn in (2, 4, 6)
+            ]
+            a, b = statistics.median(x for x, _ in pairs), statistics.median(y for _, y in pairs)
+            ratio = statistics.median(x / y for x, y in pairs)
+            found.append(
+                Row(
+                    f"throughput, {streams} streams, same settings",
+                    f"{a:.0f} tok/s",
+                    f"{b:.0f} tok/s",
+                    f"{ratio:.2f}x",
+                    ">= 0.98 (floor 0.95)",
+                )
+            )
+        found += _small(mine, same)
+    with bare() as default, ours({"smollm2": MODEL}) as mine:
+        for streams in (1, 4, 8, 16):
+            a, b = asyncio.run(throughput(mine, streams, 8)), asyncio.run(throughput(default, streams, 8))
+            found.append(
+                Row(
+                    f"throughput, {streams} streams, llama-server's defaults",
+                    f"{a:.0f} tok/s",
+                    f"{b:.0f} tok/s",
+                    f"{a / b:.2f}x",
+                    "-",
+                )
+            )
+        (a, first), (b, other) = asyncio.run(gap(mine, 11)), asyncio.run(gap(default, 11))
+        found.append(
+            Row(
+                "worst gap of a stream while a 4k prompt arrives",
+                seconds(a),
+                seconds(b),
+                f"{a / b:.2f}x",
+                "<= 0.15x (floor 0.3x)",
+            )
+        )
+        found.append(Row("first token of that 4k prompt", seconds(first), seconds(other), f"{first / other:.2f}x", "-"))
+    return found + _own()
+
+
+def _small(mine: Running, same: Running) -> list[Row]:
+    async def both() -> tuple[float, float]:
+        async with mine.client() as ours_client, same.client() as bare_client:
+            pairs = [
+                (await latency(ours_client, 60, max_tokens=1), await latency(bare_client, 60, max_tokens=1))
+                for _ in range(5)
+            ]
+        return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+    a, b = asyncio.run(both())
+    cold, warm, cached, prompt = asyncio.run(prefix(mine, 21))
+    other_cold, other_warm, _, _ = asyncio.run(prefix(same, 21))
+    return [
+        Row(
+            "latency added to a whole answer of one token, p50",
+            seconds(a),
+            seconds(b),
+            f"+{seconds(max(a - b, 0))}",
+            "+1 ms (floor +2 ms)",
+        ),
+        Row(
+            f"first token, warm prefix ({cached} of {prompt} cached) against cold",
+            f"{seconds(warm)} / {seconds(cold)}",
+            f"{seconds(other_warm)} / {seconds(other_cold)}",
+            f"{warm / cold:.3f}x",
+            "<= 0.05x (floor 0.1x)",
+        ),
+    ]
+
+
+def _own() -> list[Row]:
+    found: list[Row] = []
+    with ours({"smollm2": MODEL}) as mine:
+        idle = mine.memory() / 2**20
+        found.append(Row("start to /readyz", seconds(mine.ready), "-", "-", "1 s (floor 2 s)"))
+        found.append(Row("idle memory of the gateway", f"{idle:.0f} MiB", "-", "-", "80 MiB (floor 150 MiB)"))
+        loads, good = asyncio.run(herd(mine, 200))
+        found.append(
+            Row("200 requests at once for a cold model", f"{loads} load, {good} answered", "-", "-", "exactly one load")
+        )
+        streaming, prefill = asyncio.run(cancel(mine, 31))
+        found.append(
+            Row(
+                "cancel to idle slot, in an answer / in a prompt",
+                f"{seconds(streaming)} / {seconds(prefill)}",
+                "-",
+                "-",
+                "0.3 s (floor 1 s)",
+            )
+        )
+    with ours({"echo": ECHO}) as mine:
+        for streams in (1, 8):
+            cost = asyncio.run(per_event(mine, 20000 // streams, streams))
+            found.append(
+                Row(
+                    f"CPU per streamed event, {streams} streams (echo engine)",
+                    seconds(cost),
+                    "-",
+                    "-",
+                    "60 µs (floor 120 µs)",
+                )
+            )
+
+        async def alone() -> float:
+            async with mine.client() as client:
+                return await latency(client, 300)
+
+        found.append(
+            Row(
+                "whole round trip of an empty engine, p50", seconds(asyncio.run(alone())), "-", "-", "1 ms (floor 2 ms)"
+            )
+        )
+    return found
