@@ -32,6 +32,9 @@ class FakePerform:
             engine = self._engines[model.name] = EchoEngine()
             engine.load(model, Sizing(context=context), Path())
 
+    async def refresh(self):
+        """Nothing comes or goes here."""
+
     def models(self, caller):
         return tuple(model for model in self.installed if caller.allows(model.name))
 

@@ -107,7 +107,7 @@ def test_the_prefix_is_cached(real_gateway: Gateway):
 
 
 def test_memory_taken_is_near_the_estimate(real_gateway: Gateway):
-    """What the worker really takes is within a fifth of what was promised to it, its still empty conversation cache aside."""
+    """What the worker really takes is within a fifth of the promise, its still empty conversation cache aside."""
     real_gateway.ask("POST", CHAT, ask("Hello", "smollm2-135m", max_tokens=2))
     (row,) = [row for row in real_gateway.loaded() if row["name"] == "smollm2-135m"]
     assert row["memory"] <= row["estimated"]

@@ -28,7 +28,7 @@ class Perform:
         self._metrics = metrics
 
     async def refresh(self) -> None:
-        """See what came to and went from the models folder; reads files in a thread, and only when something changed."""
+        """See what came to and went from the models folder; files are read in a thread, when something changed."""
         if not self._catalog.fresh():
             await asyncio.to_thread(self._catalog.models)
 

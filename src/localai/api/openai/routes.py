@@ -61,15 +61,17 @@ class _Dialect:
         self._media = media
 
     async def models(self, request: Request, caller: Caller) -> Response:
+        await self._perform.refresh()
         return json_reply(models.listing(self._perform.models(caller)))
 
     async def model(self, request: Request, caller: Caller) -> Response:
+        await self._perform.refresh()
         return json_reply(models.row(self._perform.model(caller, request.path_params["model"])))
 
     async def chat(self, request: Request, caller: Caller) -> Response:
         body = await read(request, chat.ChatBody)
         wanted = await chat.asked(body, self._media)
-        first = head("chatcmpl", self._choose(request, caller, body.model, wanted.tasks[0]))
+        first = head("chatcmpl", await self._choose(request, caller, body.model, wanted.tasks[0]))
         merged = self._run(caller, body.model, wanted.tasks, wanted.keep_alive)
         if wanted.stream:
             return EventStream(write(merged, wanted.chunks(first)))
@@ -79,7 +81,7 @@ class _Dialect:
     async def complete(self, request: Request, caller: Caller) -> Response:
         body = await read(request, completions.CompletionBody)
         wanted = completions.asked(body)
-        first = head("cmpl", self._choose(request, caller, body.model, wanted.tasks[0]))
+        first = head("cmpl", await self._choose(request, caller, body.model, wanted.tasks[0]))
 
         echoes = await self._echoes(request, caller, body.model, wanted.echoes)
         merged = self._run(caller, body.model, wanted.tasks, wanted.keep_alive)
@@ -120,8 +122,9 @@ class _Dialect:
                 known[given] = tokenize.text_of(events)
         return [known[given] for given in echoes]
 
-    def _choose(self, request: Request, caller: Caller, name: str | None, task: Task) -> Model:
+    async def _choose(self, request: Request, caller: Caller, name: str | None, task: Task) -> Model:
         """The model that will answer; its installed name is what answers and metrics show."""
+        await self._perform.refresh()
         model = self._perform.choose(caller, name, task)
         visit.of(request).model = model.name
         return model
@@ -134,5 +137,5 @@ class _Dialect:
     async def _whole(
         self, request: Request, caller: Caller, name: str | None, task: Task
     ) -> tuple[Model, tuple[Event, ...]]:
-        model = self._choose(request, caller, name, task)
+        model = await self._choose(request, caller, name, task)
         return model, await attended(request, self._perform.whole(caller, name, task))

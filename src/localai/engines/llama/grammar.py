@@ -176,10 +176,10 @@ class Compiler:
                 return self._object(flat, path)
 
     def _string(self, flat: Schema, path: str) -> str:
-        limited = strings.string(flat, path, self._bounds.characters)
+        limited = strings.string(flat, path, self._bounds.characters, self.new)
         if "char" not in self._rules:
             self.add("char", strings.CHARACTER)
-            self.add("string", rf'"\"" char{{0,{self._bounds.characters}}} "\""')
+            self.add("string", strings.quoted(0, self._bounds.characters, self.new))
         return limited or "string"
 
     def _array(self, flat: Schema, path: str) -> str:
@@ -195,7 +195,9 @@ class Compiler:
         if most == 0 or items is False:
             return '"[]"'
         item = self._below(items, f"{path}.items")
-        more = f'(", " {item}){{{max(least - 1, 0)},{most - 1}}}' if most > 1 else ""
+        item = item if item in self._rules else self.new(item)
+        following = self.new(f'", " {item}')
+        more = f"{following}{{{max(least - 1, 0)},{most - 1}}}" if most > 1 else ""
         body = f"{item} {more}".rstrip()
         return self.new(f'"[" {body} "]"' if least else f'"[" ({body})? "]"')
 
@@ -257,7 +259,8 @@ class Compiler:
             return '"{}"'
         value = self._below(others, f"{path}.additionalProperties")
         pair = self.new(f'{self._flat(names, f"{path}.propertyNames")} ": " {value}')
-        more = f' (", " {pair}){{0,{min(most, _ITEMS) - 1}}}' if most > 1 else ""
+        following = self.new(f'", " {pair}')
+        more = f" {following}{{0,{min(most, _ITEMS) - 1}}}" if most > 1 else ""
         return self.new(f'"{{" {pair}{more} "}}"' if least else f'"{{" ({pair}{more})? "}}"')
 
     def _count(self, flat: Schema, fewest: int, all_of_them: int, path: str) -> None:
@@ -273,8 +276,10 @@ class Compiler:
                 return self.add(name, simple)
             inner = self._anything(depth - 1)
             repeat = f"{{0,{self._bounds.items - 1}}}"
-            array = f'"[" ({inner} (", " {inner}){repeat})? "]"'
-            mapping = f'"{{" (string ": " {inner} (", " string ": " {inner}){repeat})? "}}"'
+            item, pair = self.new(f'", " {inner}'), self.new(f'string ": " {inner}')
+            pairs = self.new(f'", " {pair}')
+            array = f'"[" ({inner} {item}{repeat})? "]"'
+            mapping = f'"{{" ({pair} {pairs}{repeat})? "}}"'
             self.add(name, f"{mapping} | {array} | {simple}")
         return name
 

@@ -12,6 +12,10 @@ from localai.engines.llama.gbnf import Either, Expression, OneOf, Rule, Sequence
 
 BYTES = 64 * 1024
 _EXPANDED = 50_000
+_INLINE = 2000
+"""llama.cpp takes no repetition whose part, with the groups and repetitions in it, becomes so many rules."""
+_VISITS = 32_768
+"""Steps that llama.cpp's own search for left recursion may take; it may double with every rule otherwise."""
 
 
 def check(grammar: str) -> None:
@@ -33,6 +37,8 @@ def check(grammar: str) -> None:
                 )
     if sum(_size(expression) for expression in rules.values()) > _EXPANDED:
         raise UnsupportedSchema("The grammar is too large when its repetitions are counted.", param="grammar")
+    if any(_generated(expression) >= _INLINE for expression in rules.values()):
+        raise UnsupportedSchema("The grammar repeats too much within repetitions.", param="grammar")
     _refuse_left_recursion(rules)
 
 
@@ -73,7 +79,8 @@ def _refuse_left_recursion(rules: dict[str, Expression]) -> None:
         if not more:
             break
         empty |= more
-    begins = {name: set(_first(expression, empty)) for name, expression in rules.items()}
+    firsts = {name: list(_first(expression, empty)) for name, expression in rules.items()}
+    begins = {name: set(first) for name, first in firsts.items()}
     for name in rules:
         reached: set[str] = set()
         ahead = set(begins[name])
@@ -82,6 +89,39 @@ def _refuse_left_recursion(rules: dict[str, Expression]) -> None:
             ahead = {following for rule in ahead for following in begins[rule]} - reached
         if name in reached:
             raise UnsupportedSchema(f"The grammar's rule {name!r} can begin with itself.", param="grammar")
+    steps: dict[str, int] = {}
+    for name in rules:
+        _count_steps(name, firsts, steps)
+    if sum(steps.values()) > _VISITS:
+        raise UnsupportedSchema(
+            "The grammar takes too long to be read: too many rules begin with rules.", param="grammar"
+        )
+
+
+def _count_steps(name: str, firsts: dict[str, list[str]], steps: dict[str, int]) -> None:
+    """Fill in how many rules are met when every first rule is followed; without recursion, as chains may be long."""
+    waiting = [name]
+    while waiting:
+        rule = waiting[-1]
+        open_ones = [first for first in firsts[rule] if first not in steps]
+        if open_ones:
+            waiting += open_ones
+        else:
+            steps[rule] = 1 + sum(steps[first] for first in firsts[rule])
+            waiting.pop()
+
+
+def _generated(expression: Expression) -> int:
+    """Rules that llama.cpp makes of an expression: one for a group, several for a repetition."""
+    match expression:
+        case Text() | OneOf() | Rule():
+            return 0
+        case Sequence(parts=parts) | Either(parts=parts):
+            return 1 + sum(_generated(part) for part in parts)
+        case Times(part=part, least=least, most=most):
+            return max(_generated(part), 1) * max(least, most or 1)
+        case _:
+            assert_never(expression)
 
 
 def _may_be_empty(expression: Expression, empty: set[str]) -> bool:

@@ -19,7 +19,7 @@ _CLASSES: dict[str, Ranges] = {
 }
 _CONTROLS = {"n": 0x0A, "t": 0x09, "r": 0x0D, "f": 0x0C}
 _LENGTH = 2000
-_REPEATS = 2000
+_REPEATS = 1999
 _DEPTH = 32
 
 

@@ -1,6 +1,6 @@
 """JSON strings as GBNF: of a length, after a pattern, or of a known format."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
 from localai.core.errors import UnsupportedSchema
@@ -14,6 +14,9 @@ MOST = 8192
 _NESTED = 16
 """Ceiling of an endless repetition within another: keeps the number of ways to read a text small."""
 _EXPANDED = 20_000
+_BLOCK = 256
+_REPEATED = 1999
+"""llama.cpp takes no repetition of 2000 or more."""
 _ESCAPED = {0x22: r'"\\\""', 0x5C: r'"\\\\"', 0x0A: r'"\\n"', 0x09: r'"\\t"', 0x0D: r'"\\r"', 0x0C: r'"\\f"'}
 
 _DATE = r"[12]\d{3}-((0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
@@ -39,13 +42,29 @@ IGNORED_FORMATS = frozenset({"password", "binary", "float", "double", "int64", "
 """Formats that say nothing about the text itself."""
 
 
-def string(schema: Mapping[str, Any], path: str, ceiling: int) -> str | None:
+Name = Callable[[str], str]
+"""Keeps an expression as a rule of its own and gives its name: llama.cpp limits what may be repeated in line."""
+
+
+def quoted(least: int, most: int, name: Name) -> str:
+    """A string of so many characters, with its quotes; uses the rule `char`."""
+    if most <= _BLOCK:
+        return rf'"\"" char{{{least},{most}}} "\""'
+    block = name(f"char{{{_BLOCK}}}")
+    whole, rest = divmod(least, _BLOCK)
+    if not rest:
+        return rf'"\"" {block}{{{whole},{most // _BLOCK - 1}}} char{{0,{_BLOCK}}} "\""'
+    return rf'"\"" {block}{{{whole}}} char{{{rest}}} {block}{{0,{most // _BLOCK - whole - 2}}} char{{0,{_BLOCK}}} "\""'
+
+
+def string(schema: Mapping[str, Any], path: str, ceiling: int, name: Name) -> str | None:
     """A string with its quotes, after minLength, maxLength, pattern and format.
 
     Args:
         schema: The flat schema.
         path: Where it stands, for messages.
         ceiling: Characters of a string that names no maxLength.
+        name: Keeps rules.
 
     Returns:
         The expression (it uses the rule `char`), or None when nothing limits the string but the ceiling.
@@ -65,16 +84,16 @@ def string(schema: Mapping[str, Any], path: str, ceiling: int) -> str | None:
     if form is not None and "pattern" in schema:
         raise UnsupportedSchema(f"{path}: pattern and format together cannot be enforced.", param=path)
     if form is not None:
-        return _matching(f"^({FORMATS[form]})$", f"{path}.format", least, most, ceiling)
+        return _matching(f"^({FORMATS[form]})$", f"{path}.format", least, most, ceiling, name)
     if "pattern" in schema:
-        return _matching(schema["pattern"], f"{path}.pattern", least, most, ceiling)
+        return _matching(schema["pattern"], f"{path}.pattern", least, most, ceiling, name)
     if least == 0 and most is None:
         return None
     top = min(max(least, ceiling) if most is None else most, MOST)
-    return rf'"\"" char{{{least},{top}}} "\""'
+    return quoted(least, top, name)
 
 
-def _matching(text: str, path: str, least: int, most: int | None, ceiling: int) -> str:
+def _matching(text: str, path: str, least: int, most: int | None, ceiling: int, name: Name) -> str:
     tree, start, end = parse(text, path)
     if start and end and isinstance(tree, Repeat) and isinstance(tree.part, CharSet):
         top = tree.most if most is None else most if tree.most is None else min(most, tree.most)
@@ -87,7 +106,7 @@ def _matching(text: str, path: str, least: int, most: int | None, ceiling: int) 
     whole = Chain((*before, tree, *after))
     endless = min(ceiling, most) if most is not None else ceiling
     while True:
-        expression, short, long, size = _write(whole, endless)
+        expression, short, long, size = _write(whole, endless, name)
         if size > _EXPANDED:
             raise UnsupportedSchema(f"{path}: the pattern is too large when its repetitions are counted.", param=path)
         if short < least:
@@ -99,23 +118,25 @@ def _matching(text: str, path: str, least: int, most: int | None, ceiling: int) 
         endless //= 2
 
 
-def _write(node: Node, endless: int) -> tuple[str, int, int, int]:
+def _write(node: Node, endless: int, name: Name) -> tuple[str, int, int, int]:
     """Write a tree: the expression, its shortest and longest text, and its size once repetitions are written out."""
     match node:
         case CharSet():
             return _characters(node.ranges), 1, 1, 1
         case Repeat(part=part, least=least, most=most):
             ceiling = min(endless, _NESTED) if _endless(part) else endless
-            top = max(least, ceiling) if most is None else most
-            text, short, long, size = _write(part, min(endless, _NESTED) if top > 1 else endless)
-            text = f"({text})" if isinstance(part, Repeat) else text
+            top = min(max(least, ceiling), _REPEATED) if most is None else min(most, _REPEATED)
+            text, short, long, size = _write(part, min(endless, _NESTED) if top > 1 else endless, name)
+            if short == 0 and top > 1:
+                raise UnsupportedSchema("A pattern repeats something that may be empty, which cannot be enforced.")
+            text = text if isinstance(part, CharSet) and text.startswith("[") else name(text)
             return f"{text}{{{least},{top}}}", short * least, long * top, size * max(top, 1)
         case Chain(parts=parts):
-            written = [_write(part, endless) for part in parts]
+            written = [_write(part, endless, name) for part in parts]
             text = " ".join(part[0] for part in written) or '""'
             return f"({text})", sum(p[1] for p in written), sum(p[2] for p in written), sum(p[3] for p in written)
         case Choice(parts=parts):
-            written = [_write(part, endless) for part in parts]
+            written = [_write(part, endless, name) for part in parts]
             text = " | ".join(part[0] for part in written)
             return f"({text})", min(p[1] for p in written), max(p[2] for p in written), sum(p[3] for p in written)
         case _:
