@@ -20,7 +20,7 @@ WORDS = ["name", "title", "age", "price", "tags", "active", "status", "items", "
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     model = Model(name="smollm2", engine="llama", files={"model": str(smollm2())}, tasks=("chat",))
-    made = Llama(tmp_path_factory.mktemp("run"), model, Sizing(context=4096, slots=1, threads=2))
+    made = Llama(tmp_path_factory.mktemp("run"), model, Sizing(context=4096, slots=1, threads=1))
     yield made
     made.engine.close()
 

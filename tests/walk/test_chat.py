@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import threading
 import time
 from pathlib import Path
@@ -57,6 +58,15 @@ def test_a_stream_adds_up_to_the_answer(echo_gateway: Gateway):
 def test_an_alias_is_the_model(echo_gateway: Gateway):
     """A request by an alias is answered by the model behind it."""
     assert echo_gateway.ask("POST", CHAT, ask("x", model="parrot"))[0] == 200
+
+
+def test_run_folders_are_private(echo_gateway: Gateway):
+    """The folder of the workers and each worker's own are for their owner only."""
+    assert echo_gateway.ask("POST", CHAT, ask("x"))[0] == 200
+    run = echo_gateway.home / "run"
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (run, *run.iterdir())] == [0o700] * len(
+        [run, *run.iterdir()]
+    )
 
 
 def test_every_route_works_without_v1(echo_gateway: Gateway):

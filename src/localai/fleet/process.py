@@ -83,7 +83,8 @@ class Process:
         self._tail = bytearray()
         self._over = False
         self.folder = run / self._token
-        self.folder.mkdir(mode=0o700, parents=True)
+        run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700)
         try:
             self.socket = self._spawn(command)
         except OSError:

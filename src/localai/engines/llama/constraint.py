@@ -21,8 +21,8 @@ _CALLS = 8
 def bounds(tokens: int) -> Bounds:
     """What a part of a schema without bounds may have, when the answer has this many tokens at most.
 
-    A string may take about a sixteenth of them (a quarter in characters) and an array a sixty-fourth in items, so that even a model that cannot
-    stop comes to the end of its JSON. Powers of two keep the cache of grammars small.
+    A string may have a quarter of them in characters and an array a sixty-fourth in items, so that even a model that
+    cannot stop comes to the end of its JSON. Powers of two keep the cache of grammars small.
     """
     characters = min(max(_floor(tokens // 4), 256), MOST)
     return Bounds(characters=characters, items=min(max(_floor(tokens // 64), 8), 256))

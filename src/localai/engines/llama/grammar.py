@@ -5,12 +5,13 @@ and arrays that name no bound get a generous one, so that a small model cannot r
 """
 
 import json
-from typing import Any, cast
+from typing import Any
 
 from localai.core.errors import UnsupportedSchema
 from localai.core.task import Value
-from localai.engines.llama import numbers, strings
-from localai.engines.llama.schema import DEPTH, Schema, Schemas, merged, without_annotations
+from localai.engines.llama import lint, numbers, strings
+from localai.engines.llama.gbnf import parse
+from localai.engines.llama.schema import DEPTH, Schema, Schemas, merged, only_reference
 from localai.engines.llama.union import disjoint, infer, is_of
 
 _NESTING = 5
@@ -47,6 +48,7 @@ class Compiler:
         self._size = 0
         self._named: dict[str, str] = {}
         self._depth = 0
+        self._recursive = False
         self._schemas: Schemas | None = None
         self._here: tuple[str, ...] = ()
         """References being written at this place of the text: meeting one again would be a loop."""
@@ -71,15 +73,22 @@ class Compiler:
         return name
 
     def text(self) -> str:
-        """The whole grammar."""
-        return "\n".join(f"{name} ::= {expression}" for name, expression in self._rules.items())
+        """The whole grammar.
+
+        Raises:
+            UnsupportedSchema: A schema demands itself below itself, so that no value ever ends.
+        """
+        text = "\n".join(f"{name} ::= {expression}" for name, expression in self._rules.items())
+        if self._recursive and not lint.ends(parse(text)):
+            raise UnsupportedSchema("The schema demands itself within itself without end.")
+        return text
 
     def new(self, expression: str) -> str:
         """Keep an expression as a rule of its own and give its name."""
         return self.add(f"r{len(self._rules)}", expression)
 
     def _node(self, schema: Any, path: str) -> str:
-        reference = _only_reference(schema)
+        reference = only_reference(schema)
         if reference is not None:
             return self._reference(reference, path)
         return self._flat(self._document().flat(schema, path), path)
@@ -91,6 +100,7 @@ class Compiler:
 
     def _reference(self, reference: str, path: str) -> str:
         """A reference becomes a rule of its own, so that schemas may refer to themselves below."""
+        self._recursive = self._recursive or self._rules.get(self._named.get(reference, "")) == ""
         if reference in self._here:
             raise UnsupportedSchema(f"{path}.$ref: {reference!r} refers to itself without end.", param=path)
         if reference not in self._named:
@@ -288,17 +298,6 @@ def literal(text: str) -> str:
     """A text as a GBNF literal."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'
-
-
-def _only_reference(schema: Any) -> str | None:
-    """The target when a schema is nothing but a reference (besides annotations)."""
-    while isinstance(schema, dict):
-        left = without_annotations(cast("Schema", schema))
-        if set(left) == {"$ref"} and isinstance(left["$ref"], str):
-            return left["$ref"]
-        parts = cast("list[Any]", left["allOf"]) if isinstance(left.get("allOf"), list) else []
-        schema = parts[0] if len(parts) == len(left) == 1 else None
-    return None
 
 
 def _joined(parts: list[str]) -> str:

@@ -42,6 +42,33 @@ def check(grammar: str) -> None:
     _refuse_left_recursion(rules)
 
 
+def ends(rules: dict[str, Expression]) -> bool:
+    """Whether a text of the grammar can ever be complete."""
+    done: set[str] = set()
+    while "root" not in done:
+        more = {name for name, expression in rules.items() if name not in done and _ends(expression, done)}
+        if not more:
+            return False
+        done |= more
+    return True
+
+
+def _ends(expression: Expression, done: set[str]) -> bool:
+    match expression:
+        case Text() | OneOf():
+            return True
+        case Rule(name=name):
+            return name in done
+        case Sequence(parts=parts):
+            return all(_ends(part, done) for part in parts)
+        case Either(parts=parts):
+            return any(_ends(part, done) for part in parts)
+        case Times(part=part, least=least):
+            return least == 0 or _ends(part, done)
+        case _:
+            assert_never(expression)
+
+
 def _used(expression: Expression) -> Iterator[str]:
     match expression:
         case Rule(name=name):

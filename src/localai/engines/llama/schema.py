@@ -262,3 +262,14 @@ def _children(value: Any) -> Iterable[Any]:
     if isinstance(value, Mapping):
         return list(cast("Mapping[str, Any]", value).values())
     return cast("list[Any]", value) if isinstance(value, list) else ()
+
+
+def only_reference(schema: Any) -> str | None:
+    """The target when a schema is nothing but a reference (besides annotations)."""
+    while isinstance(schema, dict):
+        left = without_annotations(cast("Schema", schema))
+        if set(left) == {"$ref"} and isinstance(left["$ref"], str):
+            return left["$ref"]
+        parts = cast("list[Any]", left["allOf"]) if isinstance(left.get("allOf"), list) else []
+        schema = parts[0] if len(parts) == len(left) == 1 else None
+    return None

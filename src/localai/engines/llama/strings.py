@@ -51,10 +51,11 @@ def quoted(least: int, most: int, name: Name) -> str:
     if most <= _BLOCK:
         return rf'"\"" char{{{least},{most}}} "\""'
     block = name(f"char{{{_BLOCK}}}")
-    whole, rest = divmod(least, _BLOCK)
-    if not rest:
-        return rf'"\"" {block}{{{whole},{most // _BLOCK - 1}}} char{{0,{_BLOCK}}} "\""'
-    return rf'"\"" {block}{{{whole}}} char{{{rest}}} {block}{{0,{most // _BLOCK - whole - 2}}} char{{0,{_BLOCK}}} "\""'
+    more = most - least
+    parts = [(block, least // _BLOCK, least // _BLOCK), ("char", least % _BLOCK, least % _BLOCK)]
+    parts += [(block, 0, max(more // _BLOCK - 1, 0)), ("char", 0, more % _BLOCK + (_BLOCK if more >= _BLOCK else 0))]
+    body = " ".join(f"{part}{{{low},{high}}}" for part, low, high in parts if high)
+    return rf'"\"" {body} "\""'
 
 
 def string(schema: Mapping[str, Any], path: str, ceiling: int, name: Name) -> str | None:
