@@ -12,15 +12,20 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+
+SERVE = (str(Path(sys.executable).parent / "localai"), "serve")
+MISLED = (sys.executable, str(Path(__file__).with_name("misled.py")))
+"""The same server, whose workers are `misbehave.py`."""
 
 
 class Gateway:
     """A running `localai serve`."""
 
-    def __init__(self, home: Path, **settings: str) -> None:
+    def __init__(self, home: Path, command: Sequence[str] = SERVE, **settings: str) -> None:
         self.home = home
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -30,7 +35,7 @@ class Gateway:
         environment |= {f"LOCALAI_{name.upper()}": value for name, value in settings.items()}
         self._output = self.log.open("ab")
         self.process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "localai"), "serve"],
+            command,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
@@ -107,13 +112,13 @@ def write_echo(home: Path, name: str = "echo", **fields: object) -> None:
 
 
 @contextlib.contextmanager
-def gateway(home: Path | None = None, **settings: str) -> Iterator[Gateway]:
+def gateway(home: Path | None = None, command: Sequence[str] = SERVE, **settings: str) -> Iterator[Gateway]:
     """A gateway that is ready, stopped afterwards."""
     with contextlib.ExitStack() as stack:
         if home is None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             write_echo(home)
-        running = Gateway(home, **settings)
+        running = Gateway(home, command, **settings)
         try:
             yield running.wait()
         finally:

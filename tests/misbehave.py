@@ -6,7 +6,10 @@ What it does at the start is told by the options of the model, what it does with
 
     say N [SECONDS]   N words, with a pause between them        hang        accept, never answer
     text              the rest of the prompt, as it is          half        one word, then silence
+    drip              the same, one letter an event, and every byte of it in a write of its own
     die HOW           segv, abort, kill, exit0, exit137         flood       more than the credit allows
+    late HOW          one word, then dies                       invalid     text that is no UTF-8
+    calls N           N tool calls                              arguments N one call with N bytes of arguments
     stop              SIGSTOP itself                            garbage     a frame that is no message
     family            fork one child and one in a session of its own; answer with their process ids
     fail CODE         end with an error                         deaf        cancel is ignored: N seconds of silence
@@ -22,9 +25,9 @@ import threading
 import time
 
 from localai import wire
-from localai.core.event import Done, Event, Failed, Text, Usage
+from localai.core.event import Done, Event, Failed, Text, ToolCall, Usage
 from localai.core.model import Loaded
-from localai.core.task import Embed, Generate, Raw
+from localai.core.task import Chat, Embed, Generate, Raw, TextPart
 
 
 class Worker:
@@ -77,6 +80,8 @@ class Worker:
                     os._exit(0)
 
     def load(self, message: wire.Load) -> None:
+        if "begin" in self.options:
+            die(str(self.options["begin"]))
         sys.stderr.write("x" * int(self.options.get("print", 0)) + "\nlast words\n")
         sys.stderr.flush()
         time.sleep(float(self.options.get("load", 0)))
@@ -92,7 +97,8 @@ class Worker:
                 die(str(how))
         threading.Thread(target=self.beat, daemon=True).start()
         memory = int(self.options.get("memory", 1))
-        self.send(wire.Ready(loaded=Loaded(tasks=("complete",), slots=message.sizing.slots, memory=memory)))
+        tasks = ("chat", "complete")
+        self.send(wire.Ready(loaded=Loaded(tasks=tasks, slots=message.sizing.slots, memory=memory)))
 
     def beat(self) -> None:
         while True:
@@ -105,8 +111,7 @@ class Worker:
             self.emit(stream, Done())
             return
         assert isinstance(task, Generate)
-        assert isinstance(task.prompt, Raw)
-        verb, _, rest = task.prompt.text.partition(" ")
+        verb, _, rest = asked(task).partition(" ")
         match verb:
             case "say":
                 count, _, pause = rest.partition(" ")
@@ -114,8 +119,25 @@ class Worker:
             case "text":
                 self.emit(stream, Text(text=rest))
                 self.emit(stream, Done())
+            case "drip":
+                self.drip(stream, rest)
             case "die":
                 die(rest)
+            case "late":
+                self.emit(stream, Text(text="one "))
+                die(rest)
+            case "invalid":
+                body = wire.frame(wire.Item(stream=stream, event=Text(text="@@")))
+                self.raw(body.replace(b"@@", b"\xff\xfe"))
+            case "calls":
+                for index in range(int(rest)):
+                    self.emit(stream, ToolCall(index=index, id=f"call_{index}", name="no_such_tool", arguments="{"))
+                self.emit(stream, Done(finish="tool_calls"))
+            case "arguments":
+                self.emit(stream, ToolCall(index=0, id="call_0", name="no_such_tool"))
+                for _ in range(int(rest) // 1000):
+                    self.emit(stream, ToolCall(index=0, arguments="x" * 1000))
+                self.emit(stream, Done(finish="tool_calls"))
             case "half":
                 self.emit(stream, Text(text="one "))
             case "stop":
@@ -134,6 +156,12 @@ class Worker:
                 time.sleep(float(rest))
                 self.emit(stream, Done())
 
+    def drip(self, stream: int, text: str) -> None:
+        for letter in text:
+            for byte in wire.frame(wire.Item(stream=stream, event=Text(text=letter))):
+                self.raw(bytes((byte,)))
+        self.raw(wire.frame(wire.Item(stream=stream, event=Done(usage=Usage(completion=len(text))))))
+
     def say(self, stream: int, count: int, pause: float) -> None:
         said = 0
         for number in range(count):
@@ -143,6 +171,14 @@ class Worker:
             said += 1
             time.sleep(pause)
         self.emit(stream, Done(usage=Usage(completion=said)))
+
+
+def asked(task: Generate) -> str:
+    """A raw prompt, or the last message of a conversation."""
+    if isinstance(task.prompt, Raw):
+        return task.prompt.text
+    assert isinstance(task.prompt, Chat)
+    return "".join(part.text for part in task.prompt.messages[-1].content if isinstance(part, TextPart))
 
 
 def die(how: str) -> None:

@@ -1,9 +1,12 @@
 """A plain streaming client over a raw socket, so that tests can cut the connection where they like."""
 
 import contextlib
+import itertools
 import json
 import socket
 import struct
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +38,9 @@ class Stream:
         """Lines of the body, decoded from chunks."""
         if not self.status:
             self.open()
+        if "content-length" in self.headers:
+            yield b"data: " + self._file.read(int(self.headers["content-length"]))
+            return
         held = b""
         while size := int(self._file.readline() or b"0", 16):
             held += self._file.read(size)
@@ -77,3 +83,54 @@ def text(events: list[dict[str, Any]]) -> str:
 def ask(content: str, model: str = "echo", **fields: Any) -> dict[str, Any]:
     """The body of a chat request."""
     return {"model": model, "messages": [{"role": "user", "content": content}], **fields}
+
+
+def _says(event: dict[str, Any]) -> bool:
+    """Whether a chunk has words (or is an error)."""
+    choices = event.get("choices", [])
+    return "error" in event or any(each.get("text") or each.get("delta", {}).get("content") for each in choices)
+
+
+class Reader(threading.Thread):
+    """Reads a stream to its end in a thread of its own, and notes when each event came."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(daemon=True)
+        self.stream = stream
+        self.events: list[dict[str, Any]] = []
+        self.times: list[float] = []
+        self.begun = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        try:
+            for event in self.stream.events():
+                self.events.append(event)
+                self.times.append(time.monotonic())
+                if _says(event):
+                    self.begun.set()
+        finally:
+            self.begun.set()
+            self.stream.close()
+
+    def ended(self, seconds: float = 60) -> "Reader":
+        """Wait for the end."""
+        self.join(seconds)
+        assert not self.is_alive(), "the stream did not end"
+        return self
+
+    @property
+    def errors(self) -> list[str]:
+        """Codes of its errors."""
+        return [event["error"]["code"] for event in self.events if "error" in event]
+
+    @property
+    def stops(self) -> list[str]:
+        """Reasons it gave for its end."""
+        choices = [choice for event in self.events for choice in event.get("choices", [])]
+        return [choice["finish_reason"] for choice in choices if choice["finish_reason"]]
+
+    def gaps(self, share: float = 0.99) -> float:
+        """The time between two events that this share of them stayed below."""
+        between = sorted(late - early for early, late in itertools.pairwise(self.times))
+        return between[min(int(len(between) * share), len(between) - 1)]

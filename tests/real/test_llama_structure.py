@@ -5,11 +5,11 @@ import random
 
 import pytest
 from jsonschema import Draft202012Validator
-from llamas import Llama, calls, chat
-from weights import smollm2
 
+from llamas import Llama, calls, chat
 from localai.core.model import Model, Sizing
 from localai.core.task import Sampling, Schema, Tool, ToolChoice
+from weights import smollm2
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

@@ -29,6 +29,8 @@ class Limits:
     body_seconds: float = 10
     """In each such span a body must bring at least `body_rate` bytes a second."""
     body_rate: float = 1000
+    prompt_seconds: float = 1
+    """Where there are as many connections as may be, one that takes longer to send its request gives way to others."""
     chunks: int = 65536
     write_bytes: int = 64 * 1024
     """What is kept for a slow reader before the sender has to wait."""

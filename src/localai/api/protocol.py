@@ -11,18 +11,20 @@ from enum import Enum, auto
 from typing import Any, Literal, cast
 
 import httptools
-import orjson
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from localai.api import errors, visit
 from localai.api.framing import Chunked, Fixed, Head, Limits
+from localai.api.refusal import refusal
 from localai.core.errors import LocalAIError, MalformedRequest, Overloaded, RequestTimeout
 from localai.observe.metrics import Metrics
 
 PIPELINED = 16
 """Requests a client may send ahead of the answers."""
+
+OVER = 32
+"""Connections beyond the cap that are told why they are refused; further ones are closed without a word."""
 
 Cut = Literal["headers", "body", "write", "idle", "limit", "malformed"]
 
@@ -77,8 +79,12 @@ class Connection(HttpToolsProtocol):
         wire.set_write_buffer_limits(high=self.limits.write_bytes)
         super().connection_made(wire)
         self.metrics.connections(len(self.connections))
-        if len(self.connections) > self.limits.connections and not self._make_room():
-            self.refuse(Overloaded("There are too many connections; try again soon.", retry_after=1), "limit")
+        over = len(self.connections) - self.limits.connections
+        if over > 0 and not self._make_room():
+            if over > OVER:
+                self._abort("limit")
+            else:
+                self.refuse(Overloaded("There are too many connections; try again soon.", retry_after=1), "limit")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the running request, and forget everything."""
@@ -94,13 +100,29 @@ class Connection(HttpToolsProtocol):
             self._running.message_event.set()
 
     def _make_room(self) -> bool:
-        """Close a connection that does nothing, if there is one, for this one."""
-        for other in ours(self.connections):
-            if other.phase is Phase.IDLE and not other.busy:
-                self.connections.discard(cast("Any", other))
-                other.transport.abort()
-                return True
-        return False
+        """Close a connection that does nothing or takes too long to ask, if there is one, for this one."""
+        now = time.monotonic()
+        others = [other for other in ours(self.connections) if other is not self and other.gives_way(now)]
+        if not others:
+            return False
+        other = min(others, key=lambda each: (each.phase is not Phase.IDLE, each.since))
+        self.connections.discard(cast("Any", other))
+        other.transport.abort()
+        return True
+
+    def gives_way(self, now: float) -> bool:
+        """Whether a newcomer may have its place: it is idle, or slower with its request than `prompt_seconds`."""
+        match self.phase:
+            case Phase.IDLE:
+                return not self.busy
+            case Phase.HEAD:
+                return not self.busy and now - self.since > self.limits.prompt_seconds
+            case Phase.BODY:
+                waited = now - self.since
+                slow = self._received - self._measured < self.limits.body_rate * waited
+                return slow and waited > self.limits.prompt_seconds and not self.flow.read_paused
+            case Phase.LEAVING:
+                return False
 
     def data_received(self, data: bytes) -> None:
         """Follow the framing of what came and hand it to the parser."""
@@ -226,7 +248,7 @@ class Connection(HttpToolsProtocol):
             if begun or self.pipeline:
                 self.transport.abort()
                 return
-        self.transport.write(_raw(error))
+        self.transport.write(refusal(error))
         self._linger()
 
     def _linger(self) -> None:
@@ -269,20 +291,3 @@ def _check_target(target: bytes, host: bytes) -> None:
     named = parsed.host + (b":%d" % parsed.port if parsed.port else b"") if parsed.host else b""
     if not target.startswith((b"http://", b"https://")) or named.lower() != host.lower():
         raise MalformedRequest
-
-
-def _raw(error: LocalAIError) -> bytes:
-    """A whole HTTP answer, for where there is no request to answer."""
-    body = orjson.dumps(errors.shape(error))
-    phrase = "Request Header Fields Too Large" if error.status == 431 else type(error).__name__
-    fields = {
-        **errors.headers(error),
-        "content-type": "application/json",
-        "content-length": str(len(body)),
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-        "x-request-id": visit.identifier(None),
-        "connection": "close",
-    }
-    lines = [f"HTTP/1.1 {error.status} {phrase}", *(f"{name}: {value}" for name, value in fields.items())]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

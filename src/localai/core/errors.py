@@ -230,6 +230,13 @@ class EngineCrashed(LocalAIError):
     retry = True
 
 
+class AnswerTooLarge(LocalAIError):
+    """The engine wrote more than an answer may hold; the answer was ended."""
+
+    status = 502
+    code = "answer_too_large"
+
+
 class EngineStalled(LocalAIError):
     """The process that ran this model stopped making progress and was killed."""
 

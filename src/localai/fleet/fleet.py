@@ -88,7 +88,12 @@ class Fleet:
         self._loop.close()
 
     async def run(
-        self, model: Model, task: Task, *, keep_alive: float | None = None
+        self,
+        model: Model,
+        task: Task,
+        *,
+        keep_alive: float | None = None,
+        on_unread: Callable[[Done], None] | None = None,
     ) -> AsyncGenerator[tuple[Event, ...], None]:
         """Run a task; give its events in batches as they come, Progress of the wait first, Done last.
 
@@ -98,12 +103,14 @@ class Fleet:
             model: An installed model.
             task: What to do.
             keep_alive: Seconds the model stays loaded after it; None takes the model's or the server's.
+            on_unread: Told the end of an answer that was cancelled, when the worker tells it: what it used counts.
 
         Raises:
             LocalAIError: Refused, or failed; nothing follows.
         """
         light = isinstance(task, Tokenize | Detokenize | Render)
         ticket = await self._ask(model, light=light, keep_alive=keep_alive)
+        ticket.on_unread = on_unread
         try:
             async for stage in ticket.stages():
                 yield (Progress(stage=stage),)

@@ -26,6 +26,8 @@ class Stream:
         self.number = number
         self.ended = False
         """The worker is done with it: its slot is free."""
+        self.unread: Done | None = None
+        """The end of an answer whose reader had left: it tells what was generated nevertheless."""
         self._link = link
         self._on_end = on_end
         self._events: list[Event] = []
@@ -96,7 +98,9 @@ class Stream:
         elif self._left or self._error is not None:
             self._taken += 1
             self._held = 0
-            if not isinstance(event, Done):
+            if isinstance(event, Done):
+                self.unread = event
+            else:
                 self._repay()
         else:
             self._events.append(event)

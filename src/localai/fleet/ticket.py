@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Literal
 
 from localai.core.errors import GenerationTimeout, LocalAIError
+from localai.core.event import Done
 from localai.core.task import Task
 from localai.fleet.link import Stream
 from localai.fleet.state import Key
@@ -30,6 +31,8 @@ class Ticket:
         self._gone = False
         self._on_gone = on_gone
         self._timer: asyncio.TimerHandle | None = None
+        self.on_unread: Callable[[Done], None] | None = None
+        """Told how an answer ended in the worker whose reader had left."""
 
     def enter(self, stage: Stage) -> None:
         """What it waits for changed."""
@@ -99,6 +102,8 @@ class Ticket:
     def _end(self) -> None:
         if not self._gone:
             self._gone = True
+            if self.on_unread is not None and self._stream is not None and self._stream.unread is not None:
+                self.on_unread(self._stream.unread)
             self._on_gone(self)
 
     def _expire(self, seconds: float) -> None:

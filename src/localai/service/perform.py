@@ -13,6 +13,7 @@ from localai.fleet.fleet import Fleet
 from localai.loader.catalog import Catalog
 from localai.observe.logs import get
 from localai.observe.metrics import Metrics
+from localai.service.extent import Extent
 
 log = get("perform")
 
@@ -84,11 +85,12 @@ class Perform:
         """
         await self.refresh()
         chosen = self.choose(caller, model, task)
-        account = _Account(self._metrics, chosen.name)
-        batches = self._fleet.run(chosen, task, keep_alive=keep_alive)
+        account, extent = _Account(self._metrics, chosen.name), Extent()
+        batches = self._fleet.run(chosen, task, keep_alive=keep_alive, on_unread=account.unread)
         try:
             async for batch in batches:
                 account.hear(batch)
+                extent.hear(batch)
                 yield batch
         except LocalAIError as error:
             account.close(error.code)
@@ -132,6 +134,12 @@ class _Account:
         if self._first is not None and usage.completion > 1:
             self._metrics.per_token(self._model, (time.monotonic() - self._first) / (usage.completion - 1))
         self.close(done.finish, prompt=usage.prompt, completion=usage.completion, cached=usage.cached)
+
+    def unread(self, done: Done) -> None:
+        """Count what was generated for a client that had left."""
+        usage = done.usage
+        self._metrics.tokens(self._model, usage.prompt, usage.completion, usage.cached)
+        log.info("ended unread", model=self._model, prompt=usage.prompt, completion=usage.completion)
 
     def close(self, outcome: str, **counts: int) -> None:
         if self._open:

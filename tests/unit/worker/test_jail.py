@@ -1,6 +1,5 @@
 """What a jailed process may still do, tried from inside."""
 
-import os
 import subprocess
 import sys
 import textwrap

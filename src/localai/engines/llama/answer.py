@@ -95,22 +95,6 @@ class Answer:
             self.error = self._problem(chunk.error)
         return self.error is not None or self._stop.is_set()
 
-    def feed_gap(self, data: bytes) -> bool:
-        """Take a chunk of an infill stream; True asks to stop."""
-        gap = chunks.decode_gap(data)
-        if gap.prompt_progress is not None:
-            self._reading(gap.prompt_progress)
-        if gap.content:
-            self._said(gap.content)
-        if gap.error is not None:
-            self.error = self._problem(gap.error)
-        if gap.stop:
-            self._finish = "length" if gap.stop_type == "limit" else "stop"
-            self._stopped = gap.stopping_word
-            self._usage = Usage(prompt=gap.tokens_evaluated, completion=gap.tokens_predicted)
-            self._times(gap.timings)
-        return self.error is not None or self._stop.is_set()
-
     def finish(self) -> None:
         """Give out what is held back, check what has to be checked, and emit Done.
 

@@ -110,19 +110,4 @@ class Chunk(msgspec.Struct, rename={"verbose": "__verbose"}):
     error: Problem | None = None
 
 
-class Gap(msgspec.Struct):
-    """One event of an infill stream, which has a form of its own."""
-
-    content: str = ""
-    stop: bool = False
-    stop_type: str = ""
-    stopping_word: str = ""
-    tokens_predicted: int = 0
-    tokens_evaluated: int = 0
-    timings: Times | None = None
-    prompt_progress: Reading | None = None
-    error: Problem | None = None
-
-
 decode = msgspec.json.Decoder(Chunk).decode
-decode_gap = msgspec.json.Decoder(Gap).decode

@@ -8,7 +8,8 @@ from typing import Any, assert_never
 from localai.core.errors import InvalidRequest, UnsupportedSchema
 from localai.core.task import AnyJson, Chat, Format, FreeText, Grammar, Schema, Tool
 from localai.engines.llama import lint
-from localai.engines.llama.grammar import Bounds, Compiler, literal
+from localai.engines.llama.gbnf import literal
+from localai.engines.llama.grammar import Bounds, Compiler
 from localai.engines.llama.schema import spelled
 from localai.engines.llama.strings import MOST
 
@@ -18,13 +19,13 @@ _CALLS = 8
 """Calls in a row that a forced answer may hold."""
 
 
-def bounds(tokens: int) -> Bounds:
+def bounds(tokens: int, strings: int = 1) -> Bounds:
     """What a part of a schema without bounds may have, when the answer has this many tokens at most.
 
-    A string may have a quarter of them in characters and an array a sixty-fourth in items, so that even a model that
-    cannot stop comes to the end of its JSON. Powers of two keep the cache of grammars small.
+    A string may have half of them in characters, shared with the other strings of the schema (but 256 at least), and
+    an array a sixty-fourth in items: even a model that cannot stop then comes to the end of its JSON.
     """
-    characters = min(max(_floor(tokens // 4), 256), MOST)
+    characters = min(max(_floor(tokens // (2 * max(strings, 1))), 256), MOST)
     return Bounds(characters=characters, items=min(max(_floor(tokens // 64), 8), 256))
 
 
@@ -44,7 +45,7 @@ class Constraints:
         """How many grammars are kept."""
         return len(self._kept)
 
-    def format(self, wanted: Format, limits: Bounds) -> str | None:
+    def format(self, wanted: Format, tokens: int) -> str | None:
         """The grammar of a format; None for free text.
 
         Raises:
@@ -57,11 +58,11 @@ class Constraints:
                 lint.check(grammar)
                 return grammar
             case AnyJson() | Schema():
-                return self._written({"format": _schema(wanted)}, limits)
+                return self._written({"format": _schema(wanted)}, tokens)
             case _:
                 assert_never(wanted)
 
-    def calls(self, chat: Chat, wanted: Format, limits: Bounds) -> str:
+    def calls(self, chat: Chat, wanted: Format, tokens: int) -> str:
         """The grammar of an answer that is calls; or, unless they are required, of the format.
 
         Raises:
@@ -80,17 +81,18 @@ class Constraints:
         }
         if chat.tool_choice.mode != "required" and isinstance(wanted, AnyJson | Schema):
             asked["format"] = _schema(wanted)
-        return self._written(asked, limits)
+        return self._written(asked, tokens)
 
-    def _written(self, asked: dict[str, Any], limits: Bounds) -> str:
+    def _written(self, asked: dict[str, Any], tokens: int) -> str:
         for schema in (asked.get("format", {}), *(parameters for _, parameters in asked.get("tools", ()))):
             spelled(schema)
-        key = f"{limits.characters} {limits.items} {json.dumps(asked)}"
+        tokens = _floor(tokens)
+        key = f"{tokens} {json.dumps(asked)}"
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        grammar = _write(asked, limits)
+        grammar = _write(asked, tokens)
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = grammar
@@ -101,8 +103,17 @@ class Constraints:
         return grammar
 
 
-def _write(asked: dict[str, Any], limits: Bounds) -> str:
-    compiler = Compiler(limits)
+def _write(asked: dict[str, Any], tokens: int) -> str:
+    """Write the grammar twice when it turns out that many strings have to share the tokens."""
+    compiler = Compiler(bounds(tokens))
+    _compile(compiler, asked)
+    if compiler.strings > 1:
+        compiler = Compiler(bounds(tokens, compiler.strings))
+        _compile(compiler, asked)
+    return compiler.text()
+
+
+def _compile(compiler: Compiler, asked: dict[str, Any]) -> None:
     choices: list[str] = []
     tools: list[Any] = asked.get("tools", [])
     calls: list[str] = []
@@ -118,7 +129,6 @@ def _write(asked: dict[str, Any], limits: Bounds) -> str:
     if "format" in asked:
         choices.append(compiler.document(asked["format"], "schema"))
     compiler.add("root", " | ".join(choices))
-    return compiler.text()
 
 
 def _schema(wanted: AnyJson | Schema) -> dict[str, Any]:

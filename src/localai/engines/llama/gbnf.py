@@ -213,3 +213,9 @@ class _Parser:
     def _refuse(self, what: str) -> NoReturn:
         line = self._text.count("\n", 0, self._at) + 1
         raise UnsupportedSchema(f"The grammar has an error in line {line}: {what}.", param="grammar")
+
+
+def literal(text: str) -> str:
+    """A text as a GBNF literal."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'

@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from localai.core.errors import InvalidRequest, LocalAIError, TaskNotSupported
+from localai.core.errors import InvalidRequest
 from localai.core.model import Model, Sizing
 from localai.core.task import AnyJson, Chat, FreeText, Generate, Grammar, Ids, Infill, Raw, Schema, TextPart
 from localai.engines.base import Emit
@@ -14,11 +14,23 @@ from localai.engines.llama import messages, request
 from localai.engines.llama.answer import Answer
 from localai.engines.llama.arguments import Offered, validator
 from localai.engines.llama.calls import Caught, Forced
-from localai.engines.llama.constraint import Constraints, bounds
+from localai.engines.llama.constraint import Constraints
+from localai.engines.llama.infill import Gaps
 from localai.engines.llama.problems import complaint
 from localai.engines.llama.side import Side
 
 Body = dict[str, Any]
+
+_NO_LOOPS: Body = {
+    "dry_multiplier": 0.8,
+    "dry_base": 1.75,
+    "dry_allowed_length": 12,
+    "dry_penalty_last_n": 72,
+}
+"""Held to a grammar, a small model that loops cannot end its string. More than a dozen tokens that came in the same
+order just before become unlikely; quotes, colons and line ends begin anew, so that JSON itself is untouched. A
+`dry_multiplier` of the request or the model file (0 turns it off) stands before this.
+"""
 
 
 class Generator:
@@ -34,6 +46,7 @@ class Generator:
         self._template = template
         self._vocabulary = vocabulary
         self._constraints = Constraints()
+        self._gaps = Gaps(side)
 
     def run(self, task: Generate, emit: Emit, stop: threading.Event) -> None:
         """Answer one generation."""
@@ -41,6 +54,8 @@ class Generator:
         grammar = self._grammar(task)
         if grammar is not None:
             body["grammar"] = grammar
+            if not isinstance(task.format, Grammar) and "dry_multiplier" not in body:
+                body |= _NO_LOOPS
         silent = body["n_predict"] == 0
         answer = Answer(emit, stop, check=self._check(task), logprobs=task.logprobs, silent=silent)
         prompt = task.prompt
@@ -54,7 +69,7 @@ class Generator:
                     raise InvalidRequest("The prompt is empty.", param="prompt")
                 self._complete(task, {**body, "prompt": list(ids)}, answer)
             case Infill():
-                self._infill(task, prompt, body, answer)
+                self._complete(task, {**body, "prompt": self._gaps.prompt(prompt)}, answer)
             case _:
                 assert_never(prompt)
         answer.finish()
@@ -66,11 +81,7 @@ class Generator:
 
     def can_infill(self) -> bool:
         """Whether the model has the tokens for filling in the middle."""
-        try:
-            self._side.post("/infill", {"input_prefix": "a", "input_suffix": "b", "n_predict": 0})
-        except LocalAIError:
-            return False
-        return True
+        return bool(self._gaps)
 
     def _grammar(self, task: Generate) -> str | None:
         """What the answer is held to: the format, or calls of the tools (see `_chat`).
@@ -80,10 +91,10 @@ class Generator:
         """
         chat = task.prompt
         if not isinstance(chat, Chat) or not _holds_calls(task, chat):
-            return self._constraints.format(task.format, bounds(self._tokens(task)))
+            return self._constraints.format(task.format, self._tokens(task))
         if isinstance(task.format, Grammar) and chat.tool_choice.mode != "required":
             raise InvalidRequest("A grammar and tools cannot be combined; set tool_choice to none or required.")
-        return self._constraints.calls(chat, task.format, bounds(self._tokens(task)))
+        return self._constraints.calls(chat, task.format, self._tokens(task))
 
     def _chat(self, task: Generate, chat: Chat, body: Body, answer: Answer) -> None:
         """A conversation takes one of four ways.
@@ -129,20 +140,6 @@ class Generator:
         if task.logprobs is not None:
             body["n_probs"] = max(task.logprobs, 1)
         self._serve(self._server.handle_completions, body, answer)
-
-    def _infill(self, task: Generate, gap: Infill, body: Body, answer: Answer) -> None:
-        if not isinstance(task.format, FreeText) or task.logprobs is not None:
-            raise TaskNotSupported("Filling in the middle takes no format and gives no log-probabilities.")
-        asked = {
-            **body,
-            "input_prefix": gap.prefix,
-            "input_suffix": gap.suffix,
-            "prompt": gap.prompt,
-            "input_extra": [{"filename": name, "text": text} for name, text in gap.extra],
-        }
-        for data in self._side.stream("/infill", asked):
-            if answer.feed_gap(data):
-                break
 
     def _serve(self, handle: Any, body: Body, answer: Answer) -> None:
         try:

@@ -10,7 +10,7 @@ from typing import Any
 from localai.core.errors import UnsupportedSchema
 from localai.core.task import Value
 from localai.engines.llama import lint, numbers, strings
-from localai.engines.llama.gbnf import parse
+from localai.engines.llama.gbnf import literal, parse
 from localai.engines.llama.schema import DEPTH, Schema, Schemas, merged, only_reference
 from localai.engines.llama.union import disjoint, infer, is_of
 
@@ -50,6 +50,9 @@ class Compiler:
         self._depth = 0
         self._recursive = False
         self._schemas: Schemas | None = None
+        self.strings = 0
+        """How many strings without a bound an answer may hold; those in arrays count several times."""
+        self._times = 1
         self._here: tuple[str, ...] = ()
         """References being written at this place of the text: meeting one again would be a loop."""
 
@@ -119,7 +122,7 @@ class Compiler:
 
     def _flat(self, flat: Schema, path: str) -> str:
         if self._depth >= 2 * DEPTH:
-            raise UnsupportedSchema(f"{path}: deeper than {2 * DEPTH} when references are followed.", param=path)
+            raise UnsupportedSchema(f"{path[:100]}: deeper than {2 * DEPTH} when followed.", param=path[:100])
         self._depth += 1
         expression = self._choose(flat, path)
         self._depth -= 1
@@ -190,6 +193,7 @@ class Compiler:
         if "char" not in self._rules:
             self.add("char", strings.CHARACTER)
             self.add("string", strings.quoted(0, self._bounds.characters, self.new))
+        self.strings += 0 if limited else self._times
         return limited or "string"
 
     def _array(self, flat: Schema, path: str) -> str:
@@ -204,7 +208,9 @@ class Compiler:
         items = flat.get("items", True)
         if most == 0 or items is False:
             return '"[]"'
+        outer, self._times = self._times, self._times * min(most, 8)
         item = self._below(items, f"{path}.items")
+        self._times = outer
         item = item if item in self._rules else self.new(item)
         following = self.new(f'", " {item}')
         more = f"{following}{{{max(least - 1, 0)},{most - 1}}}" if most > 1 else ""
@@ -220,7 +226,7 @@ class Compiler:
             if flat.get("items", True) is False:
                 raise UnsupportedSchema(f"{path}.minItems: more than the prefix items that are allowed.", param=path)
             parts += [self._below(flat.get("items", True), f"{path}.items")] * (least - len(first))
-        return self.new(f'"[" {_joined(parts)} "]"')
+        return self.new('"[" ' + ' ", " '.join(parts) + ' "]"')
 
     def _object(self, flat: Schema, path: str) -> str:
         required = set(flat.get("required", ()))
@@ -292,13 +298,3 @@ class Compiler:
             mapping = f'"{{" ({pair} {pairs}{repeat})? "}}"'
             self.add(name, f"{mapping} | {array} | {simple}")
         return name
-
-
-def literal(text: str) -> str:
-    """A text as a GBNF literal."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
-    return f'"{escaped}"'
-
-
-def _joined(parts: list[str]) -> str:
-    return ' ", " '.join(parts)

@@ -1,6 +1,7 @@
 """A model and what it was granted, as the parameters of llama.cpp's server."""
 
 import importlib
+import os
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any, Literal
 from localai.core.errors import ModelLoadFailed
 from localai.core.model import Model, Sizing
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# The threads of one computation meet hundreds of times a token. By default they spin while they wait, and once anything
+# else wants a core (a second model is enough) the one that still has work waits for the spinning ones to be scheduled
+# away: decoding falls to a fiftieth. Asleep they cost little (benchmarks/contention.py). Read when the library loads.
 xllamacpp: Any = importlib.import_module("xllamacpp")
 """The binding is compiled and has no types."""
 

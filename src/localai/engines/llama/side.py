@@ -3,7 +3,6 @@
 import http.client
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,23 +29,6 @@ class Side:
             LocalAIError: The server refused; see `problems.problem`.
         """
         return self._call("POST", target, body)
-
-    def stream(self, target: str, body: Any) -> Iterator[bytes]:
-        """POST JSON and give the data of each server-sent event. Closing the iterator cancels the request.
-
-        Raises:
-            LocalAIError: The server refused.
-        """
-        connection = self._connect()
-        try:
-            response = _ask(connection, "POST", target, body)
-            if response.status != 200:
-                raise problem(json.loads(response.read()))
-            while line := response.readline():
-                if line.startswith(b"data: ") and line[6:].strip() != b"[DONE]":
-                    yield line[6:].strip()
-        finally:
-            connection.close()
 
     def _call(self, method: str, target: str, body: Any) -> Any:
         connection = self._connect()
