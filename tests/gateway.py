@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-
 SERVE = (str(Path(sys.executable).parent / "localai"), "serve")
 MISLED = (sys.executable, str(Path(__file__).with_name("misled.py")))
 """The same server, whose workers are `misbehave.py`."""

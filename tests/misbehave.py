@@ -105,7 +105,7 @@ class Worker:
             self.send(wire.Beat(progress=self.progress, busy=0, memory=int(self.options.get("memory", 1))))
             time.sleep(float(self.options.get("beat", wire.BEAT)))
 
-    def run(self, message: wire.Open) -> None:
+    def run(self, message: wire.Open) -> None:  # noqa: PLR0912 - a flat list of everything it can do
         task, stream = message.task, message.stream
         if isinstance(task, Embed):
             self.emit(stream, Done())

@@ -1,7 +1,7 @@
 """`localai serve` whose workers misbehave on request: `python misled.py [BACKOFF]`.
 
-Everything but the command line of a worker is the real server (which also lets any option of a model pass). With BACKOFF (seconds) a model may crash as often as a
-test likes, and is started again after that long.
+Everything but the command line of a worker is the real server (which also lets any option of a model pass). With
+BACKOFF (seconds) a model may crash as often as a test likes, and is started again after that long.
 """
 
 import sys
@@ -18,7 +18,7 @@ from localai.loader import resolve
 def main() -> int:
     limits = Limits(burst=10_000, attempts=3, backoff=float(sys.argv[1])) if len(sys.argv) > 1 else Limits()
     app.Fleet = partial(Fleet, command=fleets.misbehaving, limits=limits)
-    resolve._known = lambda options, engine: dict(options)
+    resolve._known = lambda options, _: dict(options)
     return app.serve(Settings())
 
 

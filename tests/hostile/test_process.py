@@ -125,7 +125,7 @@ FORMS = {
 
 @pytest.mark.parametrize("name", FORMS)
 def test_forms(echo_gateway: Gateway, name: str):
-    """A form sent where JSON belongs is refused as what it is not, whatever is in it, and no part becomes a file (H9)."""
+    """A form sent where JSON belongs is refused, whatever is in it, and no part becomes a file (H9)."""
     body, boundary, wanted = FORMS[name]
     fields = b"Content-Type: multipart/form-data; boundary=" + boundary, b"Content-Length: %d" % len(body)
     before = set(echo_gateway.home.rglob("*"))
@@ -190,7 +190,6 @@ NAMES = [
     "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%252e%252e%252f", "a/../../b", "/abs", "/etc/passwd", "C:\\x",
     "\\\\host\\share", ".", "..", "-rf", "--flag", "a\nb", "a\0", "CON", "trailing.", "trailing ", "e\u0301",
     "\u202eevil", "echo/..", "echo%00", "ECHO", "x" * 2**20,
-    # Digests (H25)
     "sha256:" + "a" * 63, "sha256:" + "A" * 64, "sha256:../..", "sha256:" + "z" * 64, "sha256-" + "a" * 64,
 ]  # fmt: skip
 
@@ -228,7 +227,7 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path[:24])
 def test_hostile_names_in_a_url(echo_gateway: Gateway, path: str):
-    """The same in URLs, encoded once or twice: 400 or 404, on every route with a name, and no file is gone (H23 to H25)."""
+    """The same in URLs, encoded once or twice: 400 or 404 on every route with a name, and no file goes (H23 to H25)."""
     before = sorted(echo_gateway.home.rglob("*.yaml"))
     for method, base in (("GET", "/v1/models/"), ("GET", "/api/admin/models/"), ("DELETE", "/api/admin/models/")):
         target = (base + path).encode()

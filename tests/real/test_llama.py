@@ -18,7 +18,7 @@ from localai.core.errors import (
     TaskNotSupported,
     UnsupportedSchema,
 )
-from localai.core.event import Done, Logprobs, Progress, Text, Tokens, Vector
+from localai.core.event import Done, Logprobs, Progress, Score, Text, Tokens, Vector
 from localai.core.model import Adapter, Model, Sizing
 from localai.core.task import (
     AnyJson,
@@ -306,6 +306,23 @@ def test_embedding_inputs(embedder):
             embedder.ask(Embed(inputs=wrong))
     with pytest.raises(TaskNotSupported):
         embedder.ask(chat("Hi"))
+
+
+def test_ranking(tmp_path):
+    """Each document gets its score, too long ones are refused (the weights are no reranker: scores mean nothing)."""
+    model = Model(name="rank", engine="llama", files={"model": str(minilm())}, tasks=("rerank",))
+    made = Llama(tmp_path, model, SIZING)
+    try:
+        assert made.loaded.tasks == ("rerank", "tokenize")
+        events = made.ask(Rerank(query="cat", documents=tuple(f"document {number}" for number in range(20))))
+        assert [event.index for event in events[:-1] if isinstance(event, Score)] == list(range(20))
+        assert events[-1].usage.prompt > 40
+        with pytest.raises(ContextLengthExceeded):
+            made.ask(Rerank(query="cat", documents=("word " * 3000,)))
+        with pytest.raises(InvalidRequest):
+            made.ask(Rerank(query="cat", documents=()))
+    finally:
+        made.engine.close()
 
 
 def test_bad_files_and_options_are_said(tmp_path):

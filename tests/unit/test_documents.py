@@ -60,3 +60,14 @@ def test_lock_files_name_no_address():
         text = path.read_text()
         assert "://" not in text, path.name
         assert "--hash=sha256:" in text
+
+
+def test_every_proof_exists():
+    """Each test that the page of proofs names is there, and each row that has to hold is on the page."""
+    text = (ROOT / "docs" / "explanation" / "proof.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    missing = [f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / path).read_text()]
+    assert not missing
+    rows = set(re.findall(r"^\| ([FH]\d+) \|", text, re.MULTILINE))
+    faults = {f"F{number}" for number in (*range(1, 8), *range(14, 19), 20, 24, 30, 33)}
+    assert rows == faults | {f"H{number}" for number in (*range(1, 26), 36, 37, 39, 40)}

@@ -103,40 +103,6 @@ def test_leaving_n_answers_frees_all_slots(echo_gateway: Gateway):
     until(lambda: busy(echo_gateway, "slow") == 0, 5)
 
 
-def test_killing_the_engine_fails_its_streams_and_nothing_else(tmp_path):
-    """After SIGKILL of worker A each of its streams gets one error and no stop, B goes on, and A serves again (F1)."""
-    for name in ("a", "b"):
-        write_echo(tmp_path, name, options={"delay": 0.01}, context=100000, slots=32)
-    with gateway(tmp_path) as running:
-        victims = [
-            Stream(running.port, running.key, CHAT, ask("word " * 3000, model="a", stream=True)).open()
-            for _ in range(32)
-        ]
-        others = [
-            Stream(running.port, running.key, CHAT, ask("word " * 300, model="b", stream=True)).open() for _ in range(8)
-        ]
-        for stream in victims:
-            next(stream.events())
-        (row,) = [row for row in running.loaded() if row["name"] == "a"]
-        os.kill(row["pid"], signal.SIGKILL)
-        killed = time.monotonic()
-        for stream in victims:
-            events = list(stream.events())
-            assert [event["error"]["code"] for event in events if "error" in event] == ["engine_crashed"]
-            assert not [1 for event in events for choice in event.get("choices", []) if choice["finish_reason"]]
-        told = time.monotonic() - killed
-        for stream in others:
-            assert text(list(stream.events())) == "word " * 300
-        assert running.ask("POST", CHAT, ask("again", model="a"))[0] == 200
-        assert told < 5
-        metrics = running.ask("GET", "/metrics")[1]
-        assert [
-            line
-            for line in metrics.splitlines()
-            if line.startswith("localai_") and "crash" in line and 'model="a"' in line
-        ]
-
-
 def test_sigterm_lets_streams_finish_and_refuses_new_ones(tmp_path):
     """At SIGTERM a running stream is finished, new requests are refused, and the process ends with 0 (F24)."""
     write_echo(tmp_path, options={"delay": 0.01}, context=100000)
@@ -160,37 +126,6 @@ def test_sigterm_fails_streams_at_the_deadline(tmp_path):
         assert list(stream.events())[-1]["error"]["code"] == "server_shutting_down"
         assert running.stop() == 0
         assert not Path(f"/proc/{row['pid']}").exists()
-
-
-def test_a_second_signal_ends_at_once(tmp_path):
-    """The second SIGTERM does not wait for running streams (F24)."""
-    write_echo(tmp_path, options={"delay": 0.05}, context=100000)
-    with gateway(tmp_path, drain_timeout="60") as running:
-        stream = Stream(running.port, running.key, CHAT, ask("word " * 3000, stream=True)).open()
-        next(stream.events())
-        running.process.send_signal(signal.SIGTERM)
-        running.process.send_signal(signal.SIGTERM)
-        running.process.wait(10)
-
-
-def test_killing_the_gateway_takes_its_workers(tmp_path):
-    """After SIGKILL of the gateway no worker survives, and the next start is undisturbed (F7)."""
-    for name in ("a", "b"):
-        write_echo(tmp_path, name, options={"delay": 0.05}, context=100000)
-    with gateway(tmp_path) as running:
-        streams = [
-            Stream(running.port, running.key, CHAT, ask("word " * 3000, model=m, stream=True)).open()
-            for m in ("a", "b")
-        ]
-        for stream in streams:
-            next(stream.events())
-        pids = [row["pid"] for row in running.loaded()]
-        running.process.kill()
-        running.process.wait()
-        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 2)
-    with gateway(tmp_path) as again:
-        assert again.ask("POST", CHAT, ask("hello", model="a"))[0] == 200
-        assert len(list((tmp_path / "run").iterdir())) <= 2
 
 
 def test_two_hundred_requests_load_a_cold_model_once(tmp_path):

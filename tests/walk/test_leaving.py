@@ -28,7 +28,8 @@ def busy(running: Gateway, model: str) -> int:
 def completed(running: Gateway, model: str) -> int:
     """Tokens generated so far, as the metrics tell."""
     text = running.ask("GET", "/metrics")[1]
-    found = re.findall(rf'^localai_completion_tokens_total{{model="{model}"}} ([0-9.e+]+)$', text, re.MULTILINE)
+    series = rf'^localai_tokens_total{{kind="completion",model="{model}"}} ([0-9.e+]+)$'
+    found = re.findall(series, text, re.MULTILINE)
     return int(float(found[0])) if found else 0
 
 
@@ -93,7 +94,7 @@ def test_five_hundred_clients_leave(lively: Gateway):
 
 @pytest.mark.parametrize("streamed", [True, False])
 def test_what_a_client_left_behind_is_counted(lively: Gateway, streamed: bool):
-    """A client that leaves frees its slot within a second; at most 8 more tokens are made, and all are counted (F17)."""
+    """A client that leaves frees its slot within a second; at most 8 more tokens come, and all are counted (F17)."""
     before = completed(lively, "slow")
     stream = Stream(lively.port, lively.key, CHAT, ask(LONG, model="slow", stream=streamed))
     seen = 0

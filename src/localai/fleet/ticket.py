@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from localai.core.errors import GenerationTimeout, LocalAIError
-from localai.core.event import Done
 from localai.core.task import Task
 from localai.fleet.link import Stream
 from localai.fleet.state import Key
 from localai.fleet.worker import Worker
+
+if TYPE_CHECKING:
+    from localai.core.event import Done
 
 Stage = Literal["queued", "loading"]
 

@@ -119,14 +119,25 @@ class _Account:
         self._model = model
         self._began = time.monotonic()
         self._first: float | None = None
+        self._read = 0
+        self._pieces = 0
         self._open = True
 
     def hear(self, batch: Sequence[Event]) -> None:
-        if self._first is None and any(isinstance(event, Text | Thought | ToolCall) for event in batch):
+        pieces = sum(isinstance(event, Text | Thought | ToolCall) for event in batch)
+        self._pieces += pieces
+        if self._first is None:
+            self._hear_prompt(batch)
+        if self._first is None and pieces:
             self._first = time.monotonic()
             self._metrics.first_token(self._model, self._first - self._began)
         if isinstance(batch[-1], Done):
             self._done(batch[-1])
+
+    def _hear_prompt(self, batch: Sequence[Event]) -> None:
+        for event in batch:
+            if isinstance(event, Progress) and event.stage == "prefill":
+                self._read = max(self._read, int(event.done))
 
     def _done(self, done: Done) -> None:
         usage = done.usage
@@ -136,10 +147,11 @@ class _Account:
         self.close(done.finish, prompt=usage.prompt, completion=usage.completion, cached=usage.cached)
 
     def unread(self, done: Done) -> None:
-        """Count what was generated for a client that had left."""
+        """Count what was made for a client that had left; an engine may not tell it of what it stopped."""
         usage = done.usage
-        self._metrics.tokens(self._model, usage.prompt, usage.completion, usage.cached)
-        log.info("ended unread", model=self._model, prompt=usage.prompt, completion=usage.completion)
+        prompt, completion = usage.prompt or self._read, max(usage.completion, self._pieces)
+        self._metrics.tokens(self._model, prompt, completion, usage.cached)
+        log.info("ended unread", model=self._model, prompt=prompt, completion=completion)
 
     def close(self, outcome: str, **counts: int) -> None:
         if self._open:

@@ -10,7 +10,7 @@ import pytest
 from fleets import generate
 from localai import wire
 from localai.core.errors import ContextLengthExceeded, EngineCrashed, ShuttingDown
-from localai.core.event import Done, Failed, Text
+from localai.core.event import Done, Failed, Text, Usage
 from localai.fleet.link import Link
 
 
@@ -194,3 +194,15 @@ async def test_large_tasks_wait_for_a_worker_that_does_not_read():
         far.connection.close()
         with pytest.raises(EngineCrashed):
             await second
+
+
+async def test_unread_end():
+    """The end of an answer whose reader has left is kept: it tells what was generated."""
+    async with linked() as (link, far, _):
+        stream = await link.open(generate("x"), lambda: None)
+        await far.hear()
+        stream.leave()
+        await far.say(item(1, "dropped"), wire.Item(stream=1, event=Done(usage=Usage(completion=3))))
+        while not stream.ended:
+            await asyncio.sleep(0)
+        assert stream.unread == Done(usage=Usage(completion=3))

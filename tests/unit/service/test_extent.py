@@ -30,6 +30,8 @@ def test_what_is_measured_up_to_the_limit_passes():
 def test_one_more_is_refused(event):
     """Whatever goes beyond a limit ends the answer with answer_too_large, however small the step."""
     extent = Extent()
-    extent.hear([Text(text="x" * TEXT), ToolCall(index=0, arguments="x" * ARGUMENTS), Logprobs(tokens=(TOKEN,) * TOKENS)])
+    extent.hear(
+        [Text(text="x" * TEXT), ToolCall(index=0, arguments="x" * ARGUMENTS), Logprobs(tokens=(TOKEN,) * TOKENS)]
+    )
     with pytest.raises(AnswerTooLarge):
         extent.hear([event])

@@ -6,8 +6,8 @@ import pytest
 from prometheus_client import generate_latest
 
 from localai.core.caller import LOCAL, Caller
-from localai.core.errors import EngineCrashed, LocalAIError, ModelNotFound, TaskNotSupported
-from localai.core.event import Done, Event, Progress, Text, Usage
+from localai.core.errors import AnswerTooLarge, EngineCrashed, LocalAIError, ModelNotFound, TaskNotSupported
+from localai.core.event import Done, Event, Progress, Text, ToolCall, Usage
 from localai.core.task import Chat, Embed, Generate, Rerank, Task, Tokenize
 from localai.fleet.snapshot import Row, Snapshot
 from localai.loader.catalog import Catalog
@@ -32,7 +32,8 @@ class FakeFleet:
         self.closed = 0
         self.ready: tuple[str, ...] = ()
 
-    async def run(self, model, task, *, keep_alive=None):
+    async def run(self, model, task, *, keep_alive=None, on_unread=None):
+        self.on_unread = on_unread
         self.asked.append((model.name, task))
         try:
             for batch in self.batches:
@@ -162,6 +163,33 @@ async def test_tokens_are_counted(house: House):
     lines = generate_latest(house.metrics.registry).decode().splitlines()
     counted = [line for line in lines if line.startswith("localai_tokens_total") and 'model="talker"' in line]
     assert sorted(float(line.rsplit(" ", 1)[1]) for line in counted)[-2:] == [2.0, 3.0]
+
+
+async def test_what_is_left_unread_is_counted(house: House):
+    """What an engine made for a client that left is counted: as the engine tells it, and never less than was sent."""
+    house.fleet.batches = [(Progress(stage="prefill", done=7, total=7),), (Text(text="a"), Text(text="b"))]
+    answer = house.perform.stream(LOCAL, "gpt", CHAT)
+    await anext(answer)
+    await anext(answer)
+    await answer.aclose()
+    for done in (Done(), Done(usage=Usage(prompt=7, completion=5))):
+        house.fleet.on_unread(done)
+    lines = generate_latest(house.metrics.registry).decode().splitlines()
+    counted = {
+        kind: float(line.rsplit(" ", 1)[1])
+        for line in lines
+        for kind in ("prompt", "completion")
+        if line.startswith(f'localai_tokens_total{{kind="{kind}"')
+    }
+    assert counted == {"prompt": 14.0, "completion": 2.0 + 5.0}
+
+
+async def test_an_endless_answer_is_ended(house: House):
+    """An answer that holds more than any may is ended with answer_too_large, and its run is closed."""
+    house.fleet.batches = [(ToolCall(index=10_000, name="x"),)]
+    with pytest.raises(AnswerTooLarge):
+        await house.collect(LOCAL, "gpt", CHAT)
+    assert house.fleet.closed == 1
 
 
 async def test_a_new_model_is_seen(house: House, tmp_path: Path):

@@ -24,7 +24,6 @@ _KNOWN: tuple[tuple[str, type[LocalAIError], str], ...] = (
     ("jinja", InvalidRequest, "The model's chat template refuses this conversation."),
     ("roles", InvalidRequest, "The model's chat template refuses this order of roles."),
     ("empty", InvalidRequest, "The input is empty."),
-    ("infill", TaskNotSupported, "This model cannot fill in the middle: it has no tokens for it."),
     ("not support", TaskNotSupported, "This model cannot do what was asked."),
 )
 

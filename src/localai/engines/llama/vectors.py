@@ -15,7 +15,7 @@ from localai.engines.base import Emit
 from localai.engines.llama.problems import TooLong, problem
 from localai.engines.llama.side import Side
 
-_AT_ONCE = 32
+_AT_ONCE = 8
 """Inputs handed over together: the engine fills its batches, and a cancelled request ends soon."""
 
 
