@@ -8,7 +8,7 @@ from typing import Any, assert_never
 from localai.core.errors import InvalidRequest, UnsupportedSchema
 from localai.core.task import AnyJson, Chat, Format, FreeText, Grammar, Schema, Tool
 from localai.engines.llama import lint
-from localai.engines.llama.gbnf import literal
+from localai.engines.llama.gbnf import literal, parse
 from localai.engines.llama.grammar import Bounds, Compiler
 from localai.engines.llama.schema import spelled
 from localai.engines.llama.strings import MOST
@@ -110,7 +110,10 @@ def _write(asked: dict[str, Any], tokens: int) -> str:
     if compiler.strings > 1:
         compiler = Compiler(bounds(tokens, compiler.strings))
         _compile(compiler, asked)
-    return compiler.text()
+    text = compiler.text()
+    if lint.multiplies(parse(text)):
+        raise UnsupportedSchema("schema: its alternatives multiply to more than can be followed; nest fewer `anyOf`.")
+    return text
 
 
 def _compile(compiler: Compiler, asked: dict[str, Any]) -> None:

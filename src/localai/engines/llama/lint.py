@@ -40,6 +40,19 @@ def check(grammar: str) -> None:
     if any(_generated(expression) >= _INLINE for expression in rules.values()):
         raise UnsupportedSchema("The grammar repeats too much within repetitions.", param="grammar")
     _refuse_left_recursion(rules)
+    if multiplies(rules):
+        raise UnsupportedSchema(
+            "The grammar takes too long to be read: too many rules begin with rules.", param="grammar"
+        )
+
+
+def multiplies(rules: dict[str, Expression]) -> bool:
+    """Whether llama.cpp would follow too many ways through rules that begin with rules; there is no left recursion."""
+    firsts = _firsts(rules)
+    steps: dict[str, int] = {}
+    for name in rules:
+        _count_steps(name, firsts, steps)
+    return sum(steps.values()) > _VISITS
 
 
 def ends(rules: dict[str, Expression]) -> bool:
@@ -100,13 +113,7 @@ def _size(expression: Expression) -> int:
 
 def _refuse_left_recursion(rules: dict[str, Expression]) -> None:
     """A rule that can begin with itself would never end."""
-    empty: set[str] = set()
-    while True:
-        more = {name for name, expression in rules.items() if name not in empty and _may_be_empty(expression, empty)}
-        if not more:
-            break
-        empty |= more
-    firsts = {name: list(_first(expression, empty)) for name, expression in rules.items()}
+    firsts = _firsts(rules)
     begins = {name: set(first) for name, first in firsts.items()}
     for name in rules:
         reached: set[str] = set()
@@ -116,13 +123,14 @@ def _refuse_left_recursion(rules: dict[str, Expression]) -> None:
             ahead = {following for rule in ahead for following in begins[rule]} - reached
         if name in reached:
             raise UnsupportedSchema(f"The grammar's rule {name!r} can begin with itself.", param="grammar")
-    steps: dict[str, int] = {}
-    for name in rules:
-        _count_steps(name, firsts, steps)
-    if sum(steps.values()) > _VISITS:
-        raise UnsupportedSchema(
-            "The grammar takes too long to be read: too many rules begin with rules.", param="grammar"
-        )
+
+
+def _firsts(rules: dict[str, Expression]) -> dict[str, list[str]]:
+    """The rules that each rule can begin with, as often as it can."""
+    empty: set[str] = set()
+    while more := {name for name, part in rules.items() if name not in empty and _may_be_empty(part, empty)}:
+        empty |= more
+    return {name: list(_first(expression, empty)) for name, expression in rules.items()}
 
 
 def _count_steps(name: str, firsts: dict[str, list[str]], steps: dict[str, int]) -> None:
