@@ -2,7 +2,7 @@
 
 llama.cpp's threads meet at a barrier after every operation. By default libgomp lets those that arrive first spin, so
 that with one more busy process than there are cores each meeting may cost a scheduling round. Our worker lets them
-sleep (`engines/llama/params.py`).
+spin briefly and then sleep (`engines/llama/params.py`).
 """
 
 import asyncio

@@ -100,7 +100,7 @@ def tools(number: int) -> list[Tool]:
     chance = random.Random(1000 + number)
     made = []
     for place in range(chance.randint(1, 4)):
-        parameters = composite(chance, 1 + number // 40)
+        parameters = composite(chance, 1 + number // 10)
         parameters["$defs"] = {"shared": {"type": "object", "properties": {"ref": leaf(chance)}}}
         made.append(Tool(name=f"{chance.choice(WORDS)}_{place}", description="A tool.", parameters=parameters))
     return made
@@ -110,8 +110,8 @@ def test_a_hundred_forced_calls(llama):
     """Every one of 100 forced calls names a tool that was offered, with arguments that its schema accepts."""
     failures = []
     for number in range(100):
-        offered = tools(number)
-        named = offered[-1].name if number % 2 else None
+        offered = tools(number // 4)
+        named = offered[number // 2 % len(offered)].name if number % 2 else None
         asked = chat(
             f"Do something with {SUBJECTS[number % 10]}.",
             tools=offered,

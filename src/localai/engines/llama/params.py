@@ -10,10 +10,11 @@ from typing import Any, Literal
 from localai.core.errors import ModelLoadFailed
 from localai.core.model import Model, Sizing
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# The threads of one computation meet hundreds of times a token. By default they spin while they wait, and once anything
-# else wants a core (a second model is enough) the one that still has work waits for the spinning ones to be scheduled
-# away: decoding falls to a fiftieth. Asleep they cost little (benchmarks/contention.py). Read when the library loads.
+os.environ.setdefault("GOMP_SPINCOUNT", "500")
+# The threads of one computation meet hundreds of times a token. By default they spin for milliseconds while they wait,
+# and once anything else wants a core (a second busy model is enough) the one that still has work waits until the
+# spinning ones are scheduled away: decoding falls to a hundredth. After 500 turns they sleep, which costs nothing
+# measurable when the machine is quiet (benchmarks/contention.py). Read when the library loads.
 xllamacpp: Any = importlib.import_module("xllamacpp")
 """The binding is compiled and has no types."""
 
