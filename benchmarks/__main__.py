@@ -26,10 +26,12 @@ def main() -> None:
         "The baseline is the bare engine behind its own HTTP server (`benchmarks/bare.py`), in the same run.\n\n"
     )
     lines = ["| what | LocalAI | baseline | ratio | asked |", "|---|---|---|---|---|"]
-    lines += [f"| {row.name} | {row.ours} | {row.baseline} | {row.ratio} | {row.asked} |" for row in rows()]
-    table = head + "\n".join(lines) + "\n"
-    Path(__file__).with_name("results.md").write_text(table)
-    sys.stdout.write(table)
+    sys.stdout.write(head + "\n".join(lines) + "\n")
+    for row in rows():
+        lines.append(f"| {row.name} | {row.ours} | {row.baseline} | {row.ratio} | {row.asked} |")
+        sys.stdout.write(lines[-1] + "\n")
+        sys.stdout.flush()
+    Path(__file__).with_name("results.md").write_text(head + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Client:
         self._headers = {"Authorization": f"Bearer {key}"}
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=0)
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
         self._session = aiohttp.ClientSession(headers=self._headers, connector=connector)
         return self
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks import contention
@@ -12,7 +13,7 @@ from benchmarks.servers import SMOLLM2, Running, bare, ours
 
 WORDS = ["river", "stone", "garden", "winter", "engine", "paper", "silver", "window"]
 WORDS += ["music", "harbour", "letter", "forest", "bridge", "candle", "market", "story"]
-GREEDY = {"temperature": 0, "max_tokens": 64}
+GREEDY = {"temperature": 0, "max_tokens": 48}
 MODEL: dict[str, object] = {"engine": "llama", "files": {"model": SMOLLM2.name}, "context": 8192, "slots": 4}
 ECHO: dict[str, object] = {
     "engine": "echo",
@@ -48,7 +49,7 @@ def questions(count: int, seed: int) -> list[str]:
 async def throughput(server: Running, streams: int, seed: int) -> float:
     """Tokens per second of `streams` answers at once."""
     async with server.client() as client:
-        await together(client, questions(streams, seed), **GREEDY, ignore_eos=True)
+        await client.whole("Hello", max_tokens=1)
         _, rate = await together(client, questions(streams, seed + 1), **GREEDY, ignore_eos=True)
     return rate
 
@@ -59,7 +60,7 @@ async def gap(server: Running, seed: int) -> tuple[float, float]:
         await client.whole("Hello", max_tokens=1)
         running = asyncio.create_task(client.stream("Count.", temperature=0, max_tokens=500, ignore_eos=True))
         await asyncio.sleep(0.7)
-        long = await client.stream(prose(3700, seed), temperature=0, max_tokens=4)
+        long = await client.stream(prose(3700, seed), temperature=0, max_tokens=8, ignore_eos=True)
         heard = await running
     return heard.gap, long.first
 
@@ -69,8 +70,8 @@ async def prefix(server: Running, seed: int) -> tuple[float, float, int, int]:
     text = prose(1500, seed)
     async with server.client() as client:
         await client.whole("Hello", max_tokens=1)
-        cold = await client.stream(text, temperature=0, max_tokens=4)
-        warm = await client.stream(text + " more", temperature=0, max_tokens=4)
+        cold = await client.stream(text, temperature=0, max_tokens=8, ignore_eos=True)
+        warm = await client.stream(text + " more", temperature=0, max_tokens=8, ignore_eos=True)
     return cold.first, warm.first, warm.cached, warm.prompt
 
 
@@ -133,18 +134,17 @@ def seconds(value: float) -> str:
     return f"{value * 1e3:.1f} ms" if value < 1 else f"{value:.2f} s"
 
 
-def rows() -> list[Row]:
+def rows() -> Iterator[Row]:
     """Run everything, one thing at a time."""
-    found: list[Row] = []
     with bare("--batch", "128", "--ubatch", "128", "--separate") as same, ours({"smollm2": MODEL}) as mine:
         for streams in (1, 4, 8, 16):
             pairs = [
                 (asyncio.run(throughput(mine, streams, turn)), asyncio.run(throughput(same, streams, turn)))
-                for turn in (2, 4, 6)
+                for turn in (2, 4)
             ]
             a, b = statistics.median(x for x, _ in pairs), statistics.median(y for _, y in pairs)
             ratio = statistics.median(x / y for x, y in pairs)
-            found.append(
+            yield (
                 Row(
                     f"throughput, {streams} streams, same settings",
                     f"{a:.0f} tok/s",
@@ -153,11 +153,11 @@ def rows() -> list[Row]:
                     ">= 0.98 (floor 0.95)",
                 )
             )
-        found += _small(mine, same)
+        yield from _small(mine, same)
     with bare() as default, ours({"smollm2": MODEL}) as mine:
         for streams in (1, 4, 8, 16):
             a, b = asyncio.run(throughput(mine, streams, 8)), asyncio.run(throughput(default, streams, 8))
-            found.append(
+            yield (
                 Row(
                     f"throughput, {streams} streams, llama-server's defaults",
                     f"{a:.0f} tok/s",
@@ -167,11 +167,11 @@ def rows() -> list[Row]:
                 )
             )
         a, b = contention.throughput(mine), contention.throughput(default)
-        found.append(
+        yield (
             Row("throughput, 1 stream, beside a busy process", f"{a:.0f} tok/s", f"{b:.1f} tok/s", f"{a / b:.1f}x", "-")
         )
         (a, first), (b, other) = asyncio.run(gap(mine, 11)), asyncio.run(gap(default, 11))
-        found.append(
+        yield (
             Row(
                 "worst gap of a stream while a 4k prompt arrives",
                 seconds(a),
@@ -180,11 +180,11 @@ def rows() -> list[Row]:
                 "<= 0.15x (floor 0.3x)",
             )
         )
-        found.append(Row("first token of that 4k prompt", seconds(first), seconds(other), f"{first / other:.2f}x", "-"))
-    return found + _own()
+        yield (Row("first token of that 4k prompt", seconds(first), seconds(other), f"{first / other:.2f}x", "-"))
+    yield from _own()
 
 
-def _small(mine: Running, same: Running) -> list[Row]:
+def _small(mine: Running, same: Running) -> Iterator[Row]:
     async def both() -> tuple[float, float]:
         async with mine.client() as ours_client, same.client() as bare_client:
             pairs = [
@@ -196,36 +196,28 @@ def _small(mine: Running, same: Running) -> list[Row]:
     a, b = asyncio.run(both())
     cold, warm, cached, prompt = asyncio.run(prefix(mine, 21))
     other_cold, other_warm, _, _ = asyncio.run(prefix(same, 21))
-    return [
-        Row(
-            "latency added to a whole answer of one token, p50",
-            seconds(a),
-            seconds(b),
-            f"+{seconds(max(a - b, 0))}",
-            "+1 ms (floor +2 ms)",
-        ),
-        Row(
-            f"first token, warm prefix ({cached} of {prompt} cached) against cold",
-            f"{seconds(warm)} / {seconds(cold)}",
-            f"{seconds(other_warm)} / {seconds(other_cold)}",
-            f"{warm / cold:.3f}x",
-            "<= 0.05x (floor 0.1x)",
-        ),
-    ]
+    added = f"+{seconds(max(a - b, 0))}"
+    yield Row("latency added to a whole answer of one token, p50", seconds(a), seconds(b), added, "+1 ms (floor +2 ms)")
+    yield Row(
+        f"first token, warm prefix ({cached} of {prompt} cached) against cold",
+        f"{seconds(warm)} / {seconds(cold)}",
+        f"{seconds(other_warm)} / {seconds(other_cold)}",
+        f"{warm / cold:.3f}x",
+        "<= 0.05x (floor 0.1x)",
+    )
 
 
-def _own() -> list[Row]:
-    found: list[Row] = []
+def _own() -> Iterator[Row]:
     with ours({"smollm2": MODEL}) as mine:
         idle = mine.memory() / 2**20
-        found.append(Row("start to /readyz", seconds(mine.ready), "-", "-", "1 s (floor 2 s)"))
-        found.append(Row("idle memory of the gateway", f"{idle:.0f} MiB", "-", "-", "80 MiB (floor 150 MiB)"))
+        yield (Row("start to /readyz", seconds(mine.ready), "-", "-", "1 s (floor 2 s)"))
+        yield (Row("idle memory of the gateway", f"{idle:.0f} MiB", "-", "-", "80 MiB (floor 150 MiB)"))
         loads, good = asyncio.run(herd(mine, 200))
-        found.append(
+        yield (
             Row("200 requests at once for a cold model", f"{loads} load, {good} answered", "-", "-", "exactly one load")
         )
         streaming, prefill = asyncio.run(cancel(mine, 31))
-        found.append(
+        yield (
             Row(
                 "cancel to idle slot, in an answer / in a prompt",
                 f"{seconds(streaming)} / {seconds(prefill)}",
@@ -234,17 +226,16 @@ def _own() -> list[Row]:
                 "0.3 s (floor 1 s)",
             )
         )
-    return found + _echo()
+    yield from _echo()
 
 
-def _echo() -> list[Row]:
-    found: list[Row] = []
+def _echo() -> Iterator[Row]:
     # A pause between two pieces, so that each travels alone, as from a real model.
     with ours({"paced": {**ECHO, "options": {"delay": 0.003}}}) as mine:
         for streams in (1, 8):
             cost = seconds(asyncio.run(per_event(mine, 1000, streams)))
             what = f"CPU per streamed event, {streams} streams, one event at a time (echo engine)"
-            found.append(Row(what, cost, "-", "-", "60 µs (floor 120 µs)"))
+            yield (Row(what, cost, "-", "-", "60 µs (floor 120 µs)"))
     with ours({"echo": ECHO}) as mine:
 
         async def alone() -> float:
@@ -252,5 +243,4 @@ def _echo() -> list[Row]:
                 return await latency(client, 300)
 
         trip = seconds(asyncio.run(alone()))
-        found.append(Row("whole round trip of an empty engine, p50", trip, "-", "-", "1 ms (floor 2 ms)"))
-    return found
+        yield (Row("whole round trip of an empty engine, p50", trip, "-", "-", "1 ms (floor 2 ms)"))
