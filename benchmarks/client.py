@@ -35,12 +35,13 @@ class Heard:
 class Client:
     """Asks one server (base URL, key, model)."""
 
-    def __init__(self, url: str, key: str, model: str) -> None:
+    def __init__(self, url: str, key: str, model: str, *, keep: bool = False) -> None:
         self.url, self.model = url, model
+        self._keep = keep
         self._headers = {"Authorization": f"Bearer {key}"}
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        connector = aiohttp.TCPConnector(limit=0, force_close=not self._keep)
         self._session = aiohttp.ClientSession(headers=self._headers, connector=connector)
         return self
 

@@ -239,7 +239,7 @@ def _echo() -> Iterator[Row]:
     with ours({"echo": ECHO}) as mine:
 
         async def alone() -> float:
-            async with mine.client() as client:
+            async with mine.client(keep=True) as client:
                 return await latency(client, 300)
 
         trip = seconds(asyncio.run(alone()))

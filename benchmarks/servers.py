@@ -30,9 +30,9 @@ class Running:
     ready: float
     """Seconds from start to ready."""
 
-    def client(self) -> Client:
-        """A client for it."""
-        return Client(self.url, self.key, self.model)
+    def client(self, *, keep: bool = False) -> Client:
+        """A client for it; `keep` uses connections again, which llama-server does not always survive."""
+        return Client(self.url, self.key, self.model, keep=keep)
 
     def pids(self) -> list[int]:
         """The process and its descendants."""
@@ -46,13 +46,17 @@ class Running:
         return found
 
     def cpu(self) -> float:
-        """Seconds of CPU that the process and its descendants have used."""
-        total = 0.0
+        """Seconds of CPU that the process and its descendants have used, by the scheduler's own clock.
+
+        The ticks of /proc/PID/stat would not do: work that timers wake falls together with them and is counted several
+        times over.
+        """
+        total = 0
         for pid in self.pids():
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-                total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        return total
+            for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+                with contextlib.suppress(OSError):
+                    total += int(task.read_text().split()[0])
+        return total / 1e9
 
     def memory(self) -> int:
         """Resident bytes of the first process."""

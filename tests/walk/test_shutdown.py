@@ -28,7 +28,15 @@ def pids(running: Gateway) -> list[int]:
 
 
 def living(numbers: list[int]) -> list[int]:
-    return [number for number in numbers if Path(f"/proc/{number}").exists()]
+    """Those that still run; one that is dead and only waits for the machine's init to take note does not."""
+    return [number for number in numbers if _state(number) not in {"", "Z", "X"}]
+
+
+def _state(number: int) -> str:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return ""
 
 
 @pytest.mark.slow
