@@ -20,7 +20,6 @@ ECHO: dict[str, object] = {
     "context": 100000,
     "slots": 16,
     "tasks": ["chat", "complete"],
-    "options": {"delay": 0.003},
 }
 
 
