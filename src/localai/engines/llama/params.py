@@ -13,7 +13,7 @@ from localai.core.model import Model, Sizing
 os.environ.setdefault("GOMP_SPINCOUNT", "500")
 # The threads of one computation meet hundreds of times a token. By default they spin for milliseconds while they wait,
 # and once anything else wants a core (a second busy model is enough) the one that still has work waits until the
-# spinning ones are scheduled away: decoding falls to a hundredth. After 500 turns they sleep, which costs nothing
+# spinning ones are scheduled away: decoding can fall to a fortieth. After 500 turns they sleep, which costs nothing
 # measurable when the machine is quiet (benchmarks/contention.py). Read when the library loads.
 xllamacpp: Any = importlib.import_module("xllamacpp")
 """The binding is compiled and has no types."""
