@@ -1,9 +1,11 @@
 """What pip is configured with: indexes, folders of wheels, certificates, proxies; read as pip reads it."""
 
 import configparser
+import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from yarl import URL
@@ -13,8 +15,6 @@ from localai.core.task import Value
 from localai.fetch.address import Origin, Route, origin, parse
 from localai.fetch.proxies import NONE, Proxies, from_environment
 
-DEFAULT_INDEX = "https://pypi.org/simple"
-"""pip's own documented default of `index-url`."""
 _SECTIONS = ("global", "install")
 _FILE_LIMIT = 2**20
 
@@ -27,10 +27,23 @@ class Index(Value, frozen=True):
     """User name and password."""
 
 
+@cache
+def default_index() -> str:
+    """The `index-url` that pip takes when nothing is configured, asked of pip itself.
+
+    Raises:
+        FetchFailed: There is no pip to ask.
+    """
+    try:
+        return str(importlib.import_module("pip._internal.models.index").PyPI.simple_url)
+    except (ImportError, AttributeError):
+        raise FetchFailed("No package index is known: set PIP_INDEX_URL, or install pip beside LocalAI.") from None
+
+
 class Pip(Value, frozen=True):
     """The part of pip's configuration that says where packages come from."""
 
-    indexes: tuple[Index, ...] = (Index(url=DEFAULT_INDEX),)
+    indexes: tuple[Index, ...] = ()
     links: tuple[str, ...] = ()
     """`find-links`: folders, or URLs of pages with links."""
     certificates: tuple[str, ...] = ()
@@ -62,7 +75,7 @@ def read(environment: Mapping[str, str], *, home: Path | None = None, prefix: Pa
         if name.startswith("PIP_") and value:
             options[name.removeprefix("PIP_").lower().replace("_", "-")] = value
     off = options.get("no-index", "").lower() in {"1", "true", "yes", "on"}
-    addresses = [options.get("index-url", DEFAULT_INDEX), *options.get("extra-index-url", "").split()]
+    addresses = [options.get("index-url") or default_index(), *options.get("extra-index-url", "").split()]
     authorities = [options.get("cert"), environment.get("REQUESTS_CA_BUNDLE"), environment.get("CURL_CA_BUNDLE")]
     return Pip(
         indexes=() if off else tuple(_index(address) for address in addresses),

@@ -9,7 +9,7 @@ import pytest
 
 from localai.core.errors import FetchFailed
 from localai.fetch.address import Origin
-from localai.fetch.pip import DEFAULT_INDEX, Index, Pip, read
+from localai.fetch.pip import Index, Pip, default_index, read
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def place(tmp_path: Path):
 
 def test_nothing(place):
     """Without any configuration it is pip's default index."""
-    assert place.read() == Pip(indexes=(Index(url=DEFAULT_INDEX),))
+    assert place.read() == Pip(indexes=(Index(url=default_index()),))
 
 
 def test_levels(place):
@@ -58,7 +58,7 @@ def test_named_file(place, tmp_path: Path):
     named.write_text("[global]\nindex_url = https://named.example/simple\n")
     found = place.read(PIP_CONFIG_FILE=str(named))
     assert found.indexes == (Index(url="https://named.example/simple"),)
-    assert place.read(PIP_CONFIG_FILE=os.devnull) == Pip()
+    assert place.read(PIP_CONFIG_FILE=os.devnull) == Pip(indexes=(Index(url=default_index()),))
 
 
 def test_sections(place):
@@ -138,6 +138,6 @@ def test_like_pip_itself():
         )
 
     found = read(os.environ)
-    wanted = [option("index-url", DEFAULT_INDEX).rstrip("/"), *option("extra-index-url").replace("\\n", " ").split()]
+    wanted = [option("index-url", default_index()).rstrip("/"), *option("extra-index-url").replace("\\n", " ").split()]
     assert [index.url for index in found.indexes] == wanted
     assert list(found.links) == option("find-links").replace("\\n", " ").split()
