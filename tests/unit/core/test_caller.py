@@ -13,14 +13,21 @@ def test_a_scope_that_was_not_given_is_refused():
 
 
 def test_admin_has_every_scope():
-    """The scope admin includes all others."""
+    """The scope admin includes all others, and no other scope includes admin."""
     for scope in ("public", "infer", "models", "metrics", "admin"):
         LOCAL.require(scope)
+    for scope in ("infer", "models", "metrics"):
+        with pytest.raises(Forbidden, match="admin"):
+            Caller(id="a", owner="a", scopes=frozenset((scope,))).require("admin")
 
 
 def test_public_needs_nothing():
-    """A public route is open to a caller without any scope."""
-    Caller(id="a", owner="a").require("public")
+    """A public route is open to a caller without any scope, and nothing else is."""
+    nobody = Caller(id="a", owner="a")
+    nobody.require("public")
+    for scope in ("infer", "models", "metrics", "admin"):
+        with pytest.raises(Forbidden):
+            nobody.require(scope)
 
 
 def test_a_model_outside_the_list_does_not_exist():

@@ -95,6 +95,7 @@ async def test_a_model_that_cannot_is_told_who_can(house: House):
 async def test_every_model_counts_tokens(house: House):
     """Tokenising needs no capability of its own."""
     await house.collect(LOCAL, "embedder", Tokenize(text="x"))
+    assert house.fleet.asked == [("embedder", Tokenize(text="x"))]
 
 
 async def test_no_name_takes_a_model_that_can(house: House):
@@ -196,3 +197,4 @@ async def test_a_new_model_is_seen(house: House, tmp_path: Path):
     """A model that appears in the folder can be asked for at once."""
     (tmp_path / "models" / "fresh.yaml").write_text("{name: fresh, engine: echo, tasks: [chat]}")
     await house.collect(LOCAL, "fresh", CHAT)
+    assert house.fleet.asked == [("fresh", CHAT)]
