@@ -96,6 +96,11 @@ class Settings(BaseSettings):
         return self.home / "blobs"
 
     @property
+    def files(self) -> Path:
+        """What clients uploaded, named by content; who owns it stands in the database."""
+        return self.home / "files"
+
+    @property
     def run(self) -> Path:
         """Run folders of workers (mode 0700)."""
         return self.home / "run"

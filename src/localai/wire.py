@@ -113,6 +113,12 @@ def frame(message: ToWorker | ToGateway) -> bytes:
     return _HEAD.pack(len(body)) + body
 
 
+def _is_frame(data: bytes) -> bool:
+    """Whether it is one frame and nothing else: what a model that writes token by token sends."""
+    size = len(data) - _HEAD.size
+    return 0 <= size <= FRAME_LIMIT and _HEAD.unpack_from(data)[0] == size
+
+
 class Deframer:
     """Cuts a byte stream back into frame bodies; holds at most one incomplete frame."""
 
@@ -126,6 +132,8 @@ class Deframer:
             InternalError: A length beyond FRAME_LIMIT was announced; the connection is unusable.
         """
         held = self._held
+        if not held and _is_frame(data):
+            return [data[_HEAD.size :]]
         held += data
         bodies: list[bytes] = []
         start = 0

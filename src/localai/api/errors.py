@@ -1,4 +1,4 @@
-"""The one place where an error becomes an answer: OpenAI's shape on dialect routes, a problem document on ours."""
+"""Where an error becomes an answer: in the shape of the dialect, or as a problem document on our own routes."""
 
 import math
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Scope
 
+from localai.api.dialect import shape, spoken, status
 from localai.api.visit import within
 from localai.core.errors import (
     Cancelled,
@@ -22,15 +23,7 @@ from localai.core.errors import (
 )
 from localai.observe import logs
 
-PROBLEMS = "/api/admin"
-"""Paths under this prefix answer errors as application/problem+json (RFC 9457)."""
-
 _log = logs.get("localai.api")
-
-
-def shape(error: LocalAIError) -> dict[str, Any]:
-    """The body of an error as OpenAI's clients expect it."""
-    return {"error": {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}}
 
 
 def problem(error: LocalAIError, request: str) -> dict[str, Any]:
@@ -84,10 +77,11 @@ def reply(error: LocalAIError, scope: Scope, more: Mapping[str, str] | None = No
     """The whole answer for `error` to the request of `scope`."""
     visit = within(scope)
     visit.error = error.code
-    ours = str(scope.get("path", "")).startswith(PROBLEMS)
+    dialect = spoken(scope)
+    ours = dialect == "problem"
     return Response(
-        orjson.dumps(problem(error, visit.id) if ours else shape(error)),
-        status_code=error.status,
+        orjson.dumps(problem(error, visit.id) if ours else shape(error, dialect, visit.id)),
+        status_code=status(error, dialect),
         media_type="application/problem+json" if ours else "application/json",
         headers={**headers(error), **(more or {})},
     )

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from localai.api.errors import narrow, shape
+from localai.api.dialect import shape
+from localai.api.errors import narrow
 from localai.api.visit import within
 from localai.core.errors import Cancelled, LocalAIError
 

@@ -114,3 +114,6 @@ class Failed(Value, frozen=True, tag="failed"):
 
 
 Event = Progress | Text | Thought | ToolCall | Logprobs | Vector | Score | Tokens | Done | Failed
+
+ENDS = (Done, Failed)
+"""The events that are the last of their stream (a tuple, as `isinstance` would build a union anew each time)."""

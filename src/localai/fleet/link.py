@@ -12,7 +12,7 @@ import msgspec
 
 from localai import wire
 from localai.core.errors import EngineCrashed, InternalError, LocalAIError, from_code
-from localai.core.event import Done, Event, Failed
+from localai.core.event import ENDS, Done, Event, Failed
 from localai.core.task import Task
 
 _HELD = 2 * wire.FRAME_LIMIT
@@ -225,7 +225,7 @@ class Link(asyncio.Protocol):
                 stream = self._streams.get(number)
                 if stream is None:
                     raise InternalError("The worker answered a stream that is not open.")
-                if isinstance(event, Done | Failed):
+                if isinstance(event, ENDS):
                     del self._streams[number]
                     stream.feed(event, size)
                     stream.end()

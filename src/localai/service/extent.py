@@ -14,6 +14,8 @@ TEXT = 64 * 2**20
 TOKENS = 2**20
 """Tokens with log-probabilities."""
 
+_WORDS = (Text, Thought)
+
 
 class Extent:
     """Measures an answer as it comes."""
@@ -30,7 +32,7 @@ class Extent:
             AnswerTooLarge: The answer holds more than any answer may.
         """
         for event in batch:
-            if isinstance(event, Text | Thought):
+            if isinstance(event, _WORDS):
                 self._text += len(event.text)
             elif isinstance(event, ToolCall):
                 self._arguments += len(event.arguments) + len(event.name)

@@ -19,6 +19,8 @@ log = get("perform")
 
 Batch = tuple[Event, ...]
 
+_PIECES = (Text, Thought, ToolCall)
+
 
 class Perform:
     """Answers tasks. A dialect gives it a caller, a model name and a Task, and gets Events."""
@@ -124,7 +126,7 @@ class _Account:
         self._open = True
 
     def hear(self, batch: Sequence[Event]) -> None:
-        pieces = sum(isinstance(event, Text | Thought | ToolCall) for event in batch)
+        pieces = len([event for event in batch if isinstance(event, _PIECES)])
         self._pieces += pieces
         if self._first is None:
             self._hear_prompt(batch)

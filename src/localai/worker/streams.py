@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from localai import wire
 from localai.core.errors import Cancelled, EngineCrashed, InternalError, LocalAIError, Overloaded, ShuttingDown
-from localai.core.event import Done, Event, Failed
+from localai.core.event import ENDS, Done, Event, Failed
 from localai.core.task import Detokenize, Render, Task, Tokenize
 from localai.engines.base import Engine
 from localai.worker.link import Link
@@ -33,7 +33,7 @@ class Stream:
         """Send an event once there is credit; drop it when nobody waits any more or the stream has ended."""
         if self._finished:
             return
-        if isinstance(event, Done | Failed):
+        if isinstance(event, ENDS):
             self._finish(event)
             return
         if self._paid():

@@ -16,12 +16,13 @@ from localai.storage import migrate as module
 from localai.storage.migrate import known, migrate
 from localai.storage.tables import metadata
 
+NEWEST = known()[-1]
 LATER = '''"""Another step."""
 
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "{newest}"
 
 
 def upgrade() -> None:
@@ -48,7 +49,7 @@ def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.copytree(module._FOLDER, folder)
 
     def add(then: str = "") -> None:
-        (folder / "versions" / "0002_more.py").write_text(LATER.format(then=then))
+        (folder / "versions" / "9999_more.py").write_text(LATER.format(then=then, newest=NEWEST))
         monkeypatch.setattr(module, "_FOLDER", folder)
 
     return add
@@ -101,10 +102,10 @@ def test_update_keeps_a_copy(tmp_path: Path, later):
     run(path, "INSERT INTO jobs VALUES ('x', 'o', 'k', 's', '{}', 1, 1, NULL)")
     later()
     migrate(path)
-    assert version(path) == "0002"
+    assert version(path) == "9999"
     assert run(path, "SELECT id, more FROM jobs") == [("x", None)]
-    copy = tmp_path / "state.db.before-0002"
-    assert version(copy) == "0001"
+    copy = tmp_path / "state.db.before-9999"
+    assert version(copy) == NEWEST
     assert run(copy, "SELECT id FROM jobs") == [("x",)]
     assert copy.stat().st_mode & 0o077 == 0
 
@@ -116,11 +117,11 @@ def test_failed_update_changes_nothing(tmp_path: Path, later):
     later("op.execute('SELECT no_such_column FROM jobs')")
     with pytest.raises(StorageFailed, match="not changed"):
         migrate(path)
-    assert version(path) == "0001"
+    assert version(path) == NEWEST
     assert "more" not in str(run(path, "PRAGMA table_info(jobs)"))
     later()
     migrate(path)
-    assert version(path) == "0002"
+    assert version(path) == "9999"
 
 
 def test_at_the_same_time(tmp_path: Path):

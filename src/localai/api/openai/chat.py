@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from pydantic import Field
 
+from localai.api.answer import Answer
 from localai.api.openai.accepted import Accepted
-from localai.api.openai.answer import Answer
+from localai.api.openai.choice import choice
 from localai.api.openai.chunks import Chunks
 from localai.api.openai.counts import timed, timing_fields, together, usage_fields
 from localai.api.openai.fields import TOKEN_LIMIT, Body, Tokens, Whole
@@ -139,7 +140,8 @@ def reply(answers: Sequence[Answer], head: Head, wanted: Asked) -> dict[str, Any
     body = {
         **head.fields("chat.completion"),
         "choices": [
-            answer.choice(index, logprobs=wanted.logprobs, legacy=wanted.legacy) for index, answer in enumerate(answers)
+            choice(answer, index, logprobs=wanted.logprobs, legacy=wanted.legacy)
+            for index, answer in enumerate(answers)
         ],
         "usage": usage_fields(together([done.usage for done in dones], choices=len(dones))),
     }

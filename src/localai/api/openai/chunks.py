@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 import orjson
 
-from localai.api.openai.answer import finish
+from localai.api.openai.choice import finish
 from localai.api.openai.counts import timed, timing_fields, together, usage_fields
 from localai.api.openai.head import Head
 from localai.api.openai.logprobs import chat_tokens

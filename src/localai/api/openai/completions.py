@@ -6,8 +6,8 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from pydantic import Field
 
+from localai.api.answer import Answer
 from localai.api.openai.accepted import Accepted
-from localai.api.openai.answer import Answer
 from localai.api.openai.chat import StreamOptions
 from localai.api.openai.counts import timed, timing_fields, together, usage_fields
 from localai.api.openai.fields import TOKEN_LIMIT, Whole

@@ -7,11 +7,11 @@ from starlette.responses import Response
 
 from localai.api import visit
 from localai.api.body import read
+from localai.api.flow import collect, write
+from localai.api.merge import Numbered, merge
 from localai.api.openai import chat, completions, embeddings, models, rerank, tokenize
-from localai.api.openai.flow import collect, write
 from localai.api.openai.head import head
 from localai.api.openai.inputs import Input
-from localai.api.openai.merge import Numbered, merge
 from localai.api.replies import EventStream, attended, json_reply
 from localai.api.table import Row
 from localai.core.caller import Caller

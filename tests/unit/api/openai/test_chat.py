@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from localai.api.openai.answer import Answer
+from localai.api.answer import Answer
 from localai.api.openai.chat import ChatBody, asked, reply
 from localai.api.openai.head import Head
 from localai.core.errors import ContextLengthExceeded, InvalidRequest

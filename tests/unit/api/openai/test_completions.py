@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from localai.api.openai.answer import Answer
+from localai.api.answer import Answer
 from localai.api.openai.completions import CompletionBody, asked, reply
 from localai.api.openai.head import Head
 from localai.core.errors import InvalidRequest

@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
-from localai.api.openai.answer import Answer
-from localai.api.openai.merge import Batch, Numbered
+from localai.api.answer import Answer
+from localai.api.merge import Batch, Numbered
 from localai.core.errors import InternalError
 
 

@@ -1,8 +1,7 @@
-"""One choice of an answer, collected from its events."""
+"""The whole answer of one generation, collected from its events; dialects write it out in their own shapes."""
 
-from typing import Any, assert_never
+from typing import assert_never
 
-from localai.api.openai.logprobs import chat_tokens
 from localai.core.errors import InternalError
 from localai.core.event import (
     Chosen,
@@ -18,6 +17,7 @@ from localai.core.event import (
     ToolCall,
     Vector,
 )
+from localai.core.task import Call
 
 
 class Answer:
@@ -75,47 +75,14 @@ class Answer:
         """The whole reasoning."""
         return "".join(self._thought)
 
-    def calls(self) -> list[dict[str, Any]]:
-        """The tool calls, in the shape of the chat API."""
-        return [_call(pieces) for _, pieces in sorted(self._calls.items())]
-
-    def choice(self, index: int, *, logprobs: bool, legacy: bool) -> dict[str, Any]:
-        """The choice object of a chat answer; `legacy` gives the first call as `function_call`."""
-        return {
-            "index": index,
-            "message": self._message(legacy=legacy),
-            "logprobs": {"content": chat_tokens(self.tokens), "refusal": None} if logprobs else None,
-            "finish_reason": finish(self.done, legacy=legacy),
-        }
-
-    def _message(self, *, legacy: bool) -> dict[str, Any]:
-        calls = self.calls()
-        message: dict[str, Any] = {
-            "role": "assistant",
-            "content": None if calls and not self._text else self.text,
-            "refusal": None,
-            "annotations": [],
-        }
-        if self._thought:
-            message["reasoning_content"] = self.thought
-        if calls and legacy:
-            message["function_call"] = calls[0]["function"]
-        elif calls:
-            message["tool_calls"] = calls
-        return message
+    def calls(self) -> tuple[Call, ...]:
+        """The tool calls, in their order; their arguments are JSON text."""
+        return tuple(_call(pieces) for _, pieces in sorted(self._calls.items()))
 
 
-def finish(done: Done, *, legacy: bool) -> str:
-    """OpenAI's `finish_reason`."""
-    return "function_call" if legacy and done.finish == "tool_calls" else done.finish
-
-
-def _call(pieces: list[ToolCall]) -> dict[str, Any]:
-    return {
-        "id": next((piece.id for piece in pieces if piece.id), ""),
-        "type": "function",
-        "function": {
-            "name": next((piece.name for piece in pieces if piece.name), ""),
-            "arguments": "".join(piece.arguments for piece in pieces),
-        },
-    }
+def _call(pieces: list[ToolCall]) -> Call:
+    return Call(
+        id=next((piece.id for piece in pieces if piece.id), ""),
+        name=next((piece.name for piece in pieces if piece.name), ""),
+        arguments="".join(piece.arguments for piece in pieces),
+    )

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from localai.api.openai.flow import collect, write
-from localai.api.openai.merge import AT_ONCE, merge
+from localai.api.flow import collect, write
+from localai.api.merge import AT_ONCE, merge
 from localai.core.errors import EngineCrashed, InternalError
 from localai.core.event import Done, Progress, Text
 

@@ -1,0 +1,44 @@
+"""One choice of a chat answer, in OpenAI's shape."""
+
+from typing import Any
+
+from localai.api.answer import Answer
+from localai.api.openai.logprobs import chat_tokens
+from localai.core.event import Done
+from localai.core.task import Call
+
+
+def choice(answer: Answer, index: int, *, logprobs: bool, legacy: bool) -> dict[str, Any]:
+    """The choice object; `legacy` gives the first call as `function_call`."""
+    return {
+        "index": index,
+        "message": _message(answer, legacy=legacy),
+        "logprobs": {"content": chat_tokens(answer.tokens), "refusal": None} if logprobs else None,
+        "finish_reason": finish(answer.done, legacy=legacy),
+    }
+
+
+def finish(done: Done, *, legacy: bool) -> str:
+    """OpenAI's `finish_reason`."""
+    return "function_call" if legacy and done.finish == "tool_calls" else done.finish
+
+
+def _message(answer: Answer, *, legacy: bool) -> dict[str, Any]:
+    calls = [_call(call) for call in answer.calls()]
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": None if calls and not answer.text else answer.text,
+        "refusal": None,
+        "annotations": [],
+    }
+    if answer.thought:
+        message["reasoning_content"] = answer.thought
+    if calls and legacy:
+        message["function_call"] = calls[0]["function"]
+    elif calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def _call(call: Call) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
