@@ -3,7 +3,15 @@
 import pytest
 
 from localai.api.dialect import shape, spoken, status
-from localai.core.errors import EngineCrashed, ModelNotFound, NotEnoughMemory, Overloaded, RateLimited, Unauthenticated
+from localai.core.errors import (
+    EngineCrashed,
+    LocalAIError,
+    ModelNotFound,
+    NotEnoughMemory,
+    Overloaded,
+    RateLimited,
+    Unauthenticated,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +52,7 @@ def test_the_version_header_makes_a_shared_path_anthropics():
         (NotEnoughMemory("m"), 507, "api_error"),
     ],
 )
-def test_anthropics_errors(error, number: int, kind: str):
+def test_anthropics_errors(error: LocalAIError, number: int, kind: str):
     """An Anthropic client gets its own error type, the request's id, and 529 for a full server."""
     assert status(error, "anthropic") == number
     body = shape(error, "anthropic", "req_1")
