@@ -10,7 +10,7 @@ from localai.core.event import Done, Text, Tokens, Usage
 from localai.core.model import Loaded, Model, Sizing
 from localai.core.task import Detokenize, Embed, Generate, Render, Rerank, Task, Tokenize
 from localai.engines.base import Emit
-from localai.engines.llama import params, vectors
+from localai.engines.llama import params, parts, vectors
 from localai.engines.llama.generate import Generator
 from localai.engines.llama.messages import Template
 from localai.engines.llama.side import Side
@@ -35,6 +35,7 @@ class LlamaEngine:
         """Load the weights, warm up, and find out what the model can do."""
         if "model" not in model.files:
             raise ModelLoadFailed("The model file names no file with the role `model`.")
+        model = parts.joined(model, folder)
         path = model.files["model"]
         self._mode = params.mode(model, path)
         trained = params.header_number(path, "context_length")
