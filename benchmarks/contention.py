@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 from benchmarks.client import together
@@ -24,6 +25,20 @@ def busy() -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
+
+
+def pair(first: Running, second: Running) -> float:
+    """Tokens per second in all of two answers at once, one from each of two models (or of two servers)."""
+
+    async def ask() -> float:
+        asked = {"temperature": 0, "max_tokens": 96, "ignore_eos": True}
+        async with first.client() as one, second.client() as other:
+            await asyncio.gather(one.whole("Hello", max_tokens=1), other.whole("Hello", max_tokens=1))
+            began = time.monotonic()
+            heard = await asyncio.gather(one.stream("Count to ten.", **asked), other.stream("Count to ten.", **asked))
+        return sum(each.completion for each in heard) / (time.monotonic() - began)
+
+    return asyncio.run(ask())
 
 
 def throughput(server: Running) -> float:

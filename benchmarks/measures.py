@@ -1,13 +1,14 @@
 """What is measured, one function a row of the table. Each gives a line of figures; none asserts anything."""
 
 import asyncio
+import dataclasses
 import random
 import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks import contention
+from benchmarks import contention, relay
 from benchmarks.client import Client, together
 from benchmarks.servers import SMOLLM2, Running, bare, ours
 
@@ -139,7 +140,7 @@ def rows() -> Iterator[Row]:
         for streams in (1, 4, 8, 16):
             pairs = [
                 (asyncio.run(throughput(mine, streams, turn)), asyncio.run(throughput(same, streams, turn)))
-                for turn in (2, 4)
+                for turn in (2, 4, 6, 8, 10)
             ]
             a, b = statistics.median(x for x, _ in pairs), statistics.median(y for _, y in pairs)
             ratio = statistics.median(x / y for x, y in pairs)
@@ -169,6 +170,7 @@ def rows() -> Iterator[Row]:
         yield (
             Row("throughput, 1 stream, beside a busy process", f"{a:.0f} tok/s", f"{b:.1f} tok/s", f"{a / b:.1f}x", "-")
         )
+        yield from _two()
         (a, first), (b, other) = asyncio.run(gap(mine, 11)), asyncio.run(gap(default, 11))
         yield (
             Row(
@@ -181,6 +183,15 @@ def rows() -> Iterator[Row]:
         )
         yield (Row("first token of that 4k prompt", seconds(first), seconds(other), f"{first / other:.2f}x", "-"))
     yield from _own()
+
+
+def _two() -> Iterator[Row]:
+    with bare() as one, bare() as other, ours({"first": MODEL, "second": MODEL}) as mine:
+        second = dataclasses.replace(mine, model="second")
+        a, b = contention.pair(mine, second), contention.pair(one, other)
+    yield Row(
+        "throughput of two models at once, 1 stream each", f"{a:.0f} tok/s", f"{b:.0f} tok/s", f"{a / b:.1f}x", "-"
+    )
 
 
 def _small(mine: Running, same: Running) -> Iterator[Row]:
@@ -232,9 +243,10 @@ def _echo() -> Iterator[Row]:
     # A pause between two pieces, so that each travels alone, as from a real model.
     with ours({"paced": {**ECHO, "options": {"delay": 0.003}}}) as mine:
         for streams in (1, 8):
-            cost = seconds(asyncio.run(per_event(mine, 1000, streams)))
-            what = f"CPU per streamed event, {streams} streams, one event at a time (echo engine)"
-            yield (Row(what, cost, "-", "-", "60 µs (floor 120 µs)"))
+            pairs = [(asyncio.run(per_event(mine, 1000, streams)), relay.measure(streams, 1000)) for _ in range(3)]
+            a, b = statistics.median(x for x, _ in pairs), statistics.median(y for _, y in pairs)
+            what = f"CPU per streamed event, {streams} streams, each alone (echo engine; baseline: a bare relay)"
+            yield Row(what, seconds(a), seconds(b), f"{a / b:.1f}x", "60 µs (floor 120 µs)")
     with ours({"echo": ECHO}) as mine:
 
         async def alone() -> float:
