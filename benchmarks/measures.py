@@ -14,6 +14,8 @@ from benchmarks.servers import SMOLLM2, Running, bare, ours
 
 WORDS = ["river", "stone", "garden", "winter", "engine", "paper", "silver", "window"]
 WORDS += ["music", "harbour", "letter", "forest", "bridge", "candle", "market", "story"]
+LONG = ["international", "development", "environment", "understanding", "communication", "responsibility"]
+LONG += ["organization", "information", "particularly", "administration", "transportation", "professional"]
 GREEDY = {"temperature": 0, "max_tokens": 48}
 MODEL: dict[str, object] = {"engine": "llama", "files": {"model": SMOLLM2.name}, "context": 8192, "slots": 4}
 ECHO: dict[str, object] = {
@@ -41,6 +43,12 @@ def prose(tokens: int, seed: int) -> str:
     return " ".join(rng.choice(WORDS) for _ in range(tokens))
 
 
+def lengthy(letters: int, seed: int) -> str:
+    """So many characters, as a coding agent's first prompt has them, in words that are one token each."""
+    rng = random.Random(seed)
+    return " ".join(rng.choice(LONG) for _ in range(letters // 12))[:letters]
+
+
 def questions(count: int, seed: int) -> list[str]:
     """Short prompts that differ from one another."""
     return [f"Tell me about this: {prose(20, seed * 1000 + number)}" for number in range(count)]
@@ -65,9 +73,8 @@ async def gap(server: Running, seed: int) -> tuple[float, float]:
     return heard.gap, long.first
 
 
-async def prefix(server: Running, seed: int) -> tuple[float, float, int, int]:
+async def prefix(server: Running, text: str) -> tuple[float, float, int, int]:
     """Time to first token of a long prompt, cold and again with one more word; cached and all tokens of the second."""
-    text = prose(1500, seed)
     async with server.client() as client:
         await client.whole("Hello", max_tokens=1)
         cold = await client.stream(text, temperature=0, max_tokens=8, ignore_eos=True)
@@ -204,17 +211,18 @@ def _small(mine: Running, same: Running) -> Iterator[Row]:
         return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
 
     a, b = asyncio.run(both())
-    cold, warm, cached, prompt = asyncio.run(prefix(mine, 21))
-    other_cold, other_warm, _, _ = asyncio.run(prefix(same, 21))
     added = f"+{seconds(max(a - b, 0))}"
     yield Row("latency added to a whole answer of one token, p50", seconds(a), seconds(b), added, "+1 ms (floor +2 ms)")
-    yield Row(
-        f"first token, warm prefix ({cached} of {prompt} cached) against cold",
-        f"{seconds(warm)} / {seconds(cold)}",
-        f"{seconds(other_warm)} / {seconds(other_cold)}",
-        f"{warm / cold:.3f}x",
-        "<= 0.05x (floor 0.1x)",
-    )
+    for what, text in (("warm prefix", prose(1500, 21)), ("second turn of a 50 KB prompt", lengthy(50_000, 22))):
+        cold, warm, cached, prompt = asyncio.run(prefix(mine, text))
+        other_cold, other_warm, _, _ = asyncio.run(prefix(same, text))
+        yield Row(
+            f"first token, {what} ({cached} of {prompt} cached) against cold",
+            f"{seconds(warm)} / {seconds(cold)}",
+            f"{seconds(other_warm)} / {seconds(other_cold)}",
+            f"{warm / cold:.3f}x",
+            "<= 0.05x (floor 0.1x)",
+        )
 
 
 def _own() -> Iterator[Row]:
