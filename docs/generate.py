@@ -6,19 +6,29 @@ import tomllib
 from pathlib import Path
 from typing import Any, cast
 
+from ruamel.yaml import YAML
+
 for name in [name for name in os.environ if name.startswith("LOCALAI_")]:
     del os.environ[name]  # defaults are documented, not what this machine happens to be set to
 os.environ["COLUMNS"] = "100"
 
 from localai.api import admin, operations  # noqa: E402
+from localai.api.anthropic import routes as anthropic  # noqa: E402
+from localai.api.llamacpp import routes as llamacpp  # noqa: E402
+from localai.api.lmstudio import routes as lmstudio  # noqa: E402
+from localai.api.mcp import routes as mcp  # noqa: E402
+from localai.api.ollama import routes as ollama  # noqa: E402
 from localai.api.openai import routes  # noqa: E402
+from localai.api.responses import routes as responses  # noqa: E402
 from localai.api.table import Row  # noqa: E402
+from localai.api.vectors import routes as vectors  # noqa: E402
 from localai.cli.reference import cli_markdown, settings_markdown  # noqa: E402
 from localai.core.errors import BY_CODE  # noqa: E402
 from localai.loader.file import ModelFile  # noqa: E402
 from localai.observe.metrics import Metrics  # noqa: E402
 
 HERE = Path(__file__).parent / "reference"
+FIELDS = Path(__file__).parent / "fields"
 ENGINES = Path(__file__).parent.parent / "src" / "localai" / "engines"
 
 
@@ -79,7 +89,18 @@ def _kind(field: dict[str, Any]) -> str:
 def rows() -> list[Row]:
     """The route table; nothing is called, so the services behind the handlers are left out."""
     nobody = cast("Any", None)
-    return [*operations.rows(nobody, nobody, ""), *routes.rows(nobody), *admin.rows(nobody)]
+    return [
+        *operations.rows(nobody, nobody, ""),
+        *routes.rows(nobody, manage=nobody),
+        *responses.rows(nobody, nobody, nobody, nobody),
+        *llamacpp.rows(nobody, nobody, nobody, nobody, nobody),
+        *lmstudio.rows(nobody, nobody, nobody),
+        *anthropic.rows(nobody, batches=cast("Any", object())),
+        *ollama.rows(nobody, nobody, nobody, nobody),
+        *vectors.rows(nobody),
+        *mcp.rows(nobody, nobody, nobody),
+        *admin.rows(nobody),
+    ]
 
 
 def paths() -> str:
@@ -100,10 +121,28 @@ def metrics() -> str:
     )
 
 
+def fields() -> str:
+    """What becomes of every field of every dialect."""
+    head = (
+        "# Fields\n\nWhat becomes of what clients send, by dialect and route. *Honoured*: it does what its API says. "
+        "*Ignored*: it is accepted and changes nothing. *Refused*: it is a clear error. Fields that are not listed are "
+        "dropped, and counted in the metrics; a known field with a wrong type is an error that names it.\n"
+    )
+    parts = [head]
+    for path in sorted(FIELDS.glob("*.yaml")):
+        rows = cast("list[dict[str, Any]]", YAML(typ="safe").load(path))
+        listed: list[tuple[object, ...]] = [
+            (f"`{row['route']}`", f"`{row['field']}`", row["fate"], row.get("note", "")) for row in rows
+        ]
+        parts.append(f"## {path.stem}\n\n" + table(("route", "field", "fate", "note"), listed))
+    return "\n".join(parts)
+
+
 PAGES = {
     "cli": cli_markdown,
     "settings": settings_markdown,
     "errors": errors,
+    "fields": fields,
     "engines": engines,
     "model-file": model_file,
     "routes": paths,

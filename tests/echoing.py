@@ -9,6 +9,7 @@ from localai.core.event import Done, Failed, Progress
 from localai.core.model import Model, Sizing
 from localai.core.task import verb
 from localai.engines.echo import EchoEngine
+from localai.service.about import About
 
 ALL = ("chat", "complete", "embed", "rerank", "infill", "tokenize")
 
@@ -26,11 +27,16 @@ class FakePerform:
         self.scripts = scripts or {}
         self.asked = []
         self.keep_alive = []
+        self.rooms = []
+        self.loads = []
         self.stopped = 0
         self._engines = {}
         for model in self.installed:
             engine = self._engines[model.name] = EchoEngine()
             engine.load(model, Sizing(context=context), Path())
+
+    def behind(self):
+        return self
 
     async def refresh(self):
         """Nothing comes or goes here."""
@@ -44,16 +50,26 @@ class FakePerform:
                 return model
         raise ModelNotFound(f"The model `{name}` does not exist.", param="model")
 
+    async def about(self, models):
+        return tuple(About(model=model) for model in models)
+
+    async def load(self, model, *, keep_alive=None, context=None):
+        self.loads.append((model.name, keep_alive, context))
+
+    async def unload(self, model):
+        self.loads.append((model.name, 0, None))
+
     def choose(self, caller, name, task):
         model = self.model(caller, name) if name else self.installed[0]
         if verb(task) not in model.tasks:
             raise TaskNotSupported(f"The model `{model.name}` cannot do `{verb(task)}`.", param="model")
         return model
 
-    async def stream(self, caller, model, task, *, keep_alive=None):
+    async def stream(self, caller, model, task, *, keep_alive=None, context=None, background=False):
         chosen = self.choose(caller, model, task)
         self.asked.append(task)
         self.keep_alive.append(keep_alive)
+        self.rooms.append(context)
         if chosen.name in self.scripts:
             for event in self.scripts[chosen.name]():
                 await asyncio.sleep(0)
@@ -64,7 +80,7 @@ class FakePerform:
         async for batch in self._run(self._engines[chosen.name], task):
             yield batch
 
-    async def whole(self, caller, model, task):
+    async def whole(self, caller, model, task, *, background=False):
         batches = [batch async for batch in self.stream(caller, model, task)]
         return tuple(event for batch in batches for event in batch if not isinstance(event, Progress))
 

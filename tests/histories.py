@@ -14,11 +14,14 @@ class Histories:
     seed: int
     events: int = 0
     longest: float = 0.0
+    background: float = 0.0
+    """Share of the requests that come in the background."""
 
     def run(self, events: int) -> None:
         """Play about this many events, then let the world come to rest and check that nobody was forgotten."""
         world = self._world()
         chance = world.random
+        self.background = chance.choice((0.0, 0.2, 0.8, 1.0))
         while world.events < events:
             self._step(world, chance)
             world.play(world.now + chance.expovariate(chance.choice((0.5, 5, 50))))
@@ -54,7 +57,7 @@ class Histories:
         key = chance.choice(list(world.kinds))
         if dice < 0.80:
             for _ in range(chance.choice((1, 1, 1, 2, 10))):
-                world.ask(key, light=chance.random() < 0.2)
+                world.ask(key, light=chance.random() < 0.2, background=chance.random() < self.background)
         elif dice < 0.90 and world.waiting:
             world.cancel(chance.choice(list(world.waiting)))
         elif dice < 0.94:

@@ -48,7 +48,7 @@ class Serving:
         finally:
             connection.close()
         kind = answer.headers.get("content-type", "")
-        return answer.status, answer.headers, json.loads(text) if kind.endswith("json") else text.decode()
+        return answer.status, answer.headers, json.loads(text) if kind.endswith(("/json", "+json")) else text.decode()
 
     def post(self, path, **body):
         """One POST; gives status and JSON (or text)."""
@@ -57,7 +57,7 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(rows):
+def serving(rows, sockets=()):
     """Serve rows until the block ends."""
     ready = threading.Event()
     held = {}
@@ -65,7 +65,7 @@ def serving(rows):
     async def serve():
         metrics, readiness = Metrics(), Readiness()
         app = Edge(
-            build(rows, FakeAuthenticator()),
+            build(rows, FakeAuthenticator(), sockets=sockets),
             policy=Policy(),
             metrics=metrics,
             readiness=readiness,

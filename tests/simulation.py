@@ -61,8 +61,20 @@ class Process:
     ready: bool = False
     stopping: bool = False
     lost: bool = False
-    busy: dict[int, bool] = field(default_factory=dict)
-    """Granted requests that are not over; the value tells light ones."""
+    busy: dict[int, "Request"] = field(default_factory=dict)
+    """Granted requests that are not over."""
+    used: float = float("-inf")
+    """When the last request ended that was not in the background."""
+
+
+@dataclass
+class Request:
+    """What a client asked for."""
+
+    key: Key
+    since: float
+    light: bool
+    background: bool
 
 
 class World:
@@ -75,7 +87,7 @@ class World:
         self.now = 0.0
         self.events = 0
         self.alive: dict[int, Process] = {}
-        self.waiting: dict[int, tuple[Key, float, bool]] = {}
+        self.waiting: dict[int, Request] = {}
         self.answered: dict[int, str] = {}
         self.waits: list[float] = []
         self.starts: dict[Key, list[float]] = {}
@@ -104,9 +116,9 @@ class World:
 
     # what clients do
 
-    def ask(self, key: Key, *, light: bool = False, need: int | None = None) -> int:
+    def ask(self, key: Key, *, light: bool = False, background: bool = False, need: int | None = None) -> int:
         kind, request = self.kinds[key], next(self._numbers)
-        self.waiting[request] = (key, self.now, light)
+        self.waiting[request] = Request(key, self.now, light, background)
         self.tell(
             Asked(
                 key=key,
@@ -115,13 +127,14 @@ class World:
                 need=kind.need if need is None else need,
                 keep_alive=kind.keep_alive,
                 light=light,
+                background=background,
             )
         )
         return request
 
     def cancel(self, request: int) -> None:
         if request in self.waiting:
-            key, _, _ = self.waiting.pop(request)
+            key = self.waiting.pop(request).key
             self.answered[request] = "cancelled"
             self.tell(Gone(key=key, request=request))
 
@@ -180,7 +193,7 @@ class World:
     def _start(self, start: Start) -> None:
         kind = self.kinds[start.key]
         assert all(process.kind.key != start.key for process in self.alive.values()), f"{start.key} has two processes"
-        assert any(key == start.key for key, _, _ in self.waiting.values()), "a start that nobody waits for"
+        assert any(each.key == start.key for each in self.waiting.values()), "a start that nobody waits for"
         limits = self.fleet.limits
         failures, last = self.failed.get(start.key, (0, 0.0))
         if failures and self.cleared.get(start.key, -1.0) < last:
@@ -200,7 +213,13 @@ class World:
         self.stops.append(stop)
 
         if stop.why == "evicted" and not process.ready:
-            assert all(key != stop.key for key, _, _ in self.waiting.values()), "a start that is awaited was evicted"
+            assert all(each.key != stop.key for each in self.waiting.values()), "a start that is awaited was evicted"
+        if stop.why == "evicted" and all(each.background for each in self.waiting.values()):
+            superseded = self.fleet.seats[stop.key].superseded
+            quiet = self.now - process.used >= self.fleet.limits.quiet
+            assert superseded or quiet, (
+                f"{stop.key} was evicted for the background {self.now - process.used} s after use"
+            )
 
         def end() -> None:
             if self.alive.pop(stop.spawn, None):
@@ -214,21 +233,33 @@ class World:
         assert process.ready, "granted a process that cannot answer"
         assert not process.stopping, "granted a process that was told to end"
         assert not process.lost, "granted a process that is dying"
-        key, since, light = self._answer(grant.request, "granted")
-        assert key == grant.key == process.kind.key, "granted another model"
-        process.busy[grant.request] = light
-        heavy = [request for request, is_light in process.busy.items() if not is_light]
-        assert len(heavy) <= process.kind.slots, f"{len(heavy)} requests in {process.kind.slots} slots"
-        if not light:
-            older = [
-                r for r, (k, _, is_light) in self.waiting.items() if k == key and not is_light and r < grant.request
-            ]
-            assert not older, f"request {grant.request} overtook {older}"
-        self.waits.append(self.now - since)
+        asked = self._answer(grant.request, "granted")
+        assert asked.key == grant.key == process.kind.key, "granted another model"
+        process.busy[grant.request] = asked
+        self._check_turn(process, grant.request, asked)
+        if not asked.background:
+            self.waits.append(self.now - asked.since)
         due = self.now + self.random.uniform(*process.kind.service)
         crashes = self.random.random() < process.kind.crash
         self.at(due, lambda: self.die(process) if crashes else self._finish(process, grant.request))
         self.on_answer(grant.request, "granted")
+
+    def _check_turn(self, process: Process, number: int, asked: Request) -> None:
+        slots = process.kind.slots
+        heavy = [each for each in process.busy.values() if not each.light]
+        others = {request: each for request, each in self.waiting.items() if each.key == asked.key}
+        assert len(heavy) <= slots, f"{len(heavy)} requests in {slots} slots"
+        if asked.background:
+            live = [request for request, each in others.items() if not each.background]
+            assert not live, f"the background request {number} came before {live}"
+            assert asked.light or len(heavy) <= max(slots - 1, 1), f"the background request {number} left no slot free"
+            used = self.now < process.used + self.fleet.limits.quiet
+            used = used or any(not each.background for each in process.busy.values())
+            share = [each for each in heavy if each.background]
+            assert asked.light or not used or len(share) <= 1, f"the background has {len(share)} slots of a used model"
+        if not asked.light:
+            older = [r for r, each in others.items() if not each.light and each.background == asked.background]
+            assert all(request > number for request in older), f"request {number} overtook one of {older}"
 
     def _refuse(self, refuse: Refuse) -> None:
         if refuse.request in self.unloads:
@@ -239,7 +270,7 @@ class World:
         self._answer(refuse.request, refuse.code)
         self.on_answer(refuse.request, refuse.code)
 
-    def _answer(self, request: int, answer: str) -> tuple[Key, float, bool]:
+    def _answer(self, request: int, answer: str) -> Request:
         assert request not in self.answered, f"{request} was answered {self.answered.get(request)} and {answer}"
         self.answered[request] = answer
         return self.waiting.pop(request)
@@ -256,7 +287,8 @@ class World:
 
     def _finish(self, process: Process, request: int) -> None:
         if process.spawn in self.alive and request in process.busy:
-            del process.busy[request]
+            if not process.busy.pop(request).background:
+                process.used = self.now
             self.tell(Gone(key=process.kind.key, request=request))
 
     def grow(self, process: Process, memory: int) -> None:

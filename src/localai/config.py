@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=default_home, description="Folder that holds models, blobs, state and keys.")
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    ollama_port: int | None = Field(
+        default=None, ge=0, le=65535, description="A second port, such as 11434, for apps that look for Ollama there."
+    )
     open: bool = Field(default=False, description="Serve without a key; only on a loopback address.")
     api_key: str | None = Field(
         default=None, description="A key that is accepted besides those in the database, with all rights."
@@ -38,6 +41,18 @@ class Settings(BaseSettings):
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Web origins (scheme://host:port) that browsers may call from; none by default."
+    )
+    root_path: str = Field(
+        default="", description="Path under which a reverse proxy offers this server, such as `/ai`; stripped or not."
+    )
+    embedding_model: str | None = Field(
+        default=None,
+        description="Embedding model of vector stores that name none; default: one that is loaded, else the first.",
+    )
+    mcp_servers: Path | None = Field(
+        default=None,
+        description="YAML or JSON file of remote MCP servers whose tools chats may use: "
+        "`NAME: {url, headers, secret_headers, private, tools, timeout}`.",
     )
     memory: int | None = Field(
         default=None, ge=0, description="Bytes of memory for models; default: what is free, less a reserve."
@@ -61,6 +76,10 @@ class Settings(BaseSettings):
     request_timeout: float = Field(default=3600, gt=0, description="Seconds a generation may take in all.")
     drain_timeout: float = Field(default=25, ge=0, description="Seconds running requests get to finish at shutdown.")
     body_limit: int = Field(default=32 * 2**20, ge=1024, description="Largest request body in bytes.")
+    file_limit: int = Field(default=512 * 2**20, ge=1024, description="Largest file in bytes that a client may store.")
+    file_quota: int = Field(
+        default=10 * 2**30, ge=0, description="Bytes of all files that one owner may store; 0 stores none."
+    )
     max_connections: int = Field(default=1000, ge=1, description="Connections served at a time.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     log_json: bool | None = Field(

@@ -165,3 +165,72 @@ def test_closing_ends_everything():
     assert not world.stops
     world.play(6)
     assert not world.alive
+
+
+def test_the_background_gives_way():
+    """A live request is granted at once beside any number in the background, and before all that wait."""
+    kind = _kind("m", slots=3, load=(0.1, 0.1), service=(5.0, 5.0))
+    world = World(25, [kind], GIB, Limits())
+    behind = [world.ask(kind.key, background=True) for _ in range(9)]
+    world.play(1)
+    assert [request for request in behind if request in world.answered] == behind[:2]
+    first, second = world.ask(kind.key), world.ask(kind.key)
+    assert first in world.answered
+    world.play(5.5)
+    assert second in world.answered
+    assert world.waits == [0.0, pytest.approx(4.1)]
+    world.play(60)
+    assert set(world.answered.values()) == {"granted"}
+
+
+def test_the_background_waits_for_as_long_as_it_takes():
+    """A background request whose model is in use for an hour is not refused, and runs in the first pause."""
+    kind = _kind("m", slots=1, load=(0.1, 0.1), service=(1.0, 1.0))
+    world = World(26, [kind], GIB, Limits())
+    for number in range(3600):
+        world.at(number * 0.99, lambda: world.ask(kind.key))
+    behind = world.ask(kind.key, background=True)
+    world.play(3500)
+    assert behind in world.waiting
+    world.play(4200)
+    assert world.answered[behind] == "granted"
+
+
+def test_the_background_takes_no_memory_from_those_in_use():
+    """A model that is used every few seconds is not evicted for the background, and is soon after its last use."""
+    used, other = _kind("used", keep_alive=-1.0), _kind("other")
+    world = World(27, [used, other], GIB + 1, Limits())
+    for number in range(100):
+        world.at(number * 5.0, lambda: world.ask(used.key))
+    world.at(1.0, lambda: world.ask(other.key, background=True))
+    world.play(490)
+    assert not world.stops
+    world.play(600)
+    assert [stop.why for stop in world.stops][:1] == ["evicted"]
+    assert 495 < world.starts[other.key][0] < 540
+
+
+def test_models_in_the_background_take_turns():
+    """Of two models with room for one that only the background wants, neither starves."""
+    kinds = [_kind(name, slots=2, load=(0.1, 0.1), service=(0.5, 0.5)) for name in ("a", "b")]
+    world = World(28, kinds, GIB + 1, Limits())
+    for number in range(200):
+        for kind in kinds:
+            world.at(number * 1.5, lambda kind=kind: world.ask(kind.key, background=True))
+    world.play(290)
+    early = [request for request, each in world.waiting.items() if each.since < 200]
+    assert not early, f"still waiting: {early}"
+    world.play(1000)
+    assert list(world.answered.values()) == ["granted"] * 400
+
+
+def test_a_live_model_comes_before_the_background():
+    """A live request for a cold model gets the memory of one that works for the background, and does not wait long."""
+    batch, live = _kind("batch", load=(0.1, 0.1), service=(0.5, 0.5)), _kind("live", load=(0.1, 0.1))
+    world = World(29, [batch, live], GIB + 1, Limits(patience=0.0))
+    for _ in range(500):
+        world.ask(batch.key, background=True)
+    world.play(20)
+    asked = world.ask(live.key)
+    world.play(23)
+    assert world.answered[asked] == "granted"

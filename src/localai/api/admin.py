@@ -50,13 +50,17 @@ class PullBody(BaseModel):
 class KeyBody(BaseModel):
     """Make a key."""
 
-    name: Annotated[str, Field(max_length=256)] = ""
+    name: Annotated[str, Field(max_length=200)] = ""
     scopes: Annotated[list[Annotated[str, Field(max_length=32)]], Field(min_length=1, max_length=16)] = ["infer"]
     models: Annotated[list[Name], Field(max_length=1000)] | None = Field(
         default=None, description="The only models it may use."
     )
     expires: Annotated[float, Field(gt=0, le=10**10)] | None = Field(
         default=None, description="Seconds after which it is void."
+    )
+    owner: Annotated[str, Field(max_length=256)] | None = Field(
+        default=None,
+        description="To whom belongs what is stored with it; each owner sees only their own. Default: the key's name.",
     )
 
 
@@ -131,7 +135,7 @@ class Admin:
     async def create_key(self, request: Request, caller: Caller) -> Response:
         """POST /api/admin/keys; the only answer that ever holds the secret."""
         body = await read(request, KeyBody)
-        made = await self._manage.create_key(caller, body.name, body.scopes, body.models, body.expires)
+        made = await self._manage.create_key(caller, body.name, body.scopes, body.models, body.expires, body.owner)
         return json_reply(made, 201)
 
     async def revoke_key(self, request: Request, caller: Caller) -> Response:

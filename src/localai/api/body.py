@@ -33,20 +33,26 @@ async def read(request: Request, kind: type[M]) -> M:
     raw = await request.body()
     if not raw.strip():
         raise MalformedBody("The body is empty; send a JSON object.")
+    seen = visit.of(request)
     if len(raw) > LARGE:
-        value, unknown = await asyncio.to_thread(parse, raw, kind)
+        value, unknown = await asyncio.to_thread(parse, raw, kind, seen.named)
     else:
-        value, unknown = parse(raw, kind)
-    visit.of(request).unknown_fields += unknown
+        value, unknown = parse(raw, kind, seen.named)
+    seen.unknown_fields += unknown
     return value
 
 
-def parse(raw: bytes, kind: type[M]) -> tuple[M, int]:
-    """Bytes as a `kind`, and how many of the top-level fields are unknown to it (and were dropped)."""
+def parse(raw: bytes, kind: type[M], named: str | None = None) -> tuple[M, int]:
+    """Bytes as a `kind`, and how many of the top-level fields are unknown to it (and were dropped).
+
+    A model that the path names (`named`) stands in place of the body's `model`.
+    """
     data = strict.loads(raw)
     if not isinstance(data, dict):
         raise InvalidRequest("The body must be a JSON object.")
     found = cast("dict[str, Any]", data)
+    if named is not None and "model" in _names(kind):
+        found["model"] = named
     try:
         value = kind.model_validate(found)
     except ValidationError as error:

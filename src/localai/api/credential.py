@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Protocol
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from localai.core.caller import Caller, Scope
 from localai.core.errors import InvalidRequest, RateLimited, Unauthenticated
@@ -43,7 +43,7 @@ class Guard:
         self._throttle = Throttle(clock)
         self._good: OrderedDict[bytes, None] = OrderedDict()
 
-    async def admit(self, request: Request, scope: Scope) -> Caller:
+    async def admit(self, request: HTTPConnection, scope: Scope) -> Caller:
         """The caller of `request`.
 
         Raises:

@@ -1,10 +1,11 @@
 """Which dialect a request speaks, and what an error looks like in it."""
 
+import re
 from typing import Any, Literal
 
 from starlette.types import Scope
 
-from localai.core.errors import LocalAIError, Overloaded
+from localai.core.errors import ContextLengthExceeded, LocalAIError, Overloaded
 
 Dialect = Literal["openai", "anthropic", "ollama", "problem"]
 
@@ -13,6 +14,9 @@ _OURS = "/api/admin"
 _LM_STUDIO = "/api/v1/"
 """LM Studio's routes; their errors have OpenAI's shape."""
 _MESSAGES = ("/v1/messages", "/messages", "/api/hello")
+
+_FIGURES = re.compile(r"has (\d+) tokens; this model takes (\d+)")
+"""The tokens of a prompt and those of the context, in the words of an engine."""
 
 _KINDS = {
     400: "invalid_request_error",
@@ -50,12 +54,26 @@ def shape(error: LocalAIError, dialect: Dialect = "openai", request: str = "") -
         case "anthropic":
             number = status(error, dialect)
             kind = _KINDS.get(number) or ("invalid_request_error" if number < 500 else "api_error")
-            named = {"type": "error", "error": {"type": kind, "message": error.message}}
+            named = {"type": "error", "error": {"type": kind, "message": _anthropics(error)}}
             return {**named, "request_id": request} if request else named
         case "ollama":
-            return {"error": error.message}
+            told = error.param is None or error.param in error.message
+            return {"error": error.message if told else f"{error.message} (`{error.param}`)"}
         case "openai" | "problem":
             return {"error": {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}}
+
+
+def _anthropics(error: LocalAIError) -> str:
+    """A message with the field in it, as there is no other place to name it.
+
+    Agents shorten a conversation when they read that the prompt is too long, and by how much from the figures.
+    """
+    if isinstance(error, ContextLengthExceeded):
+        found = _FIGURES.search(error.message)
+        figures = f": {found[1]} tokens > {found[2]} maximum" if found else ""
+        return f"prompt is too long{figures}. {error.message}"
+    known = error.param is None or error.param in error.message
+    return error.message if known else f"{error.param}: {error.message}"
 
 
 def _is_anthropic(scope: Scope) -> bool:

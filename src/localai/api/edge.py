@@ -4,12 +4,13 @@ A plain ASGI application, for it stands on the path of every streamed piece: its
 of an answer only.
 """
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from localai.api import policy, visit
+from localai.api import policy, prefix, visit
 from localai.api.errors import narrow, reply
 from localai.api.policy import Policy
 from localai.api.readiness import Readiness
@@ -30,9 +31,30 @@ class Edge:
     """Wraps the whole application."""
 
     def __init__(
-        self, app: ASGIApp, *, policy: Policy, metrics: Metrics, readiness: Readiness, body_limit: int
+        self,
+        app: ASGIApp,
+        *,
+        policy: Policy,
+        metrics: Metrics,
+        readiness: Readiness,
+        body_limit: int,
+        root_path: str = "",
+        large: Mapping[str, int] | None = None,
     ) -> None:
+        """Wrap an application.
+
+        Args:
+            app: What answers.
+            policy: Hosts and origins.
+            metrics: Told of every request.
+            readiness: Whether the server is leaving.
+            body_limit: Bytes of a request's body.
+            root_path: Where a reverse proxy offers the server.
+            large: Other limits for paths (regular expressions) whose handlers never hold a whole body.
+        """
         self._app = app
+        self._large = [(re.compile(pattern), limit) for pattern, limit in (large or {}).items()]
+        self._root_path = prefix.clean(root_path)
         self._policy = policy
         self._metrics = metrics
         self._readiness = readiness
@@ -44,7 +66,7 @@ class Edge:
             case "http":
                 await self._serve(scope, receive, send)
             case "websocket":
-                await send({"type": "websocket.close", "code": 1008})
+                await self._serve_socket(scope, receive, send)
             case _:
                 await self._app(scope, receive, send)
 
@@ -53,6 +75,7 @@ class Edge:
         given = next((value for name, value in headers if name == b"x-request-id"), None)
         seen = Visit(visit.identifier(given))
         scope.setdefault("state", {})["visit"] = seen
+        seen.prefix = prefix.strip(scope, self._root_path)
         logs.request_id.set(seen.id)
         gate = Gate(seen, send)
         try:
@@ -66,6 +89,28 @@ class Edge:
         finally:
             self._note(scope, seen)
 
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket; what does not pass is told by an HTTP answer in place of the handshake."""
+        scope["method"] = "GET"
+        seen = Visit(visit.identifier(None))
+        scope.setdefault("state", {})["visit"] = seen
+        seen.prefix = prefix.strip(scope, self._root_path)
+        logs.request_id.set(seen.id)
+        try:
+            server = scope.get("server") or ("", None)
+            scheme = {"ws": "http", "wss": "https"}[scope["scheme"]]
+            self._policy.check(policy.arrive("GET", scheme, server[0], scope["headers"]))
+            self._check_open()
+            await self._app(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - as in `_serve`
+            known = narrow(error)
+            if seen.status:
+                raise known from None
+            seen.status = known.status
+            await reply(known, scope)(scope, receive, send)
+        finally:
+            self._note(scope, seen)
+
     def _admit(self, scope: Scope, headers: Headers, gate: "Gate", receive: Receive) -> Receive:
         """Raise what the request must not pass with; answer the `receive` to read its body through."""
         server = scope.get("server") or ("", None)
@@ -75,16 +120,21 @@ class Edge:
             gate.more = policy.shared(origin)
             if scope["method"] == "OPTIONS":
                 gate.preflight = policy.preflight(origin, headers)
-        if self._readiness.draining and scope["path"] not in HEALTH:
-            raise ShuttingDown(retry_after=5)
-        return self._bounded(headers, receive)
+        if scope["path"] not in HEALTH:
+            self._check_open()
+        limit = next((limit for path, limit in self._large if path.fullmatch(scope["path"])), self._body_limit)
+        return self._bounded(headers, receive, limit)
 
-    def _bounded(self, headers: Headers, receive: Receive) -> Receive:
+    def _check_open(self) -> None:
+        if self._readiness.draining:
+            raise ShuttingDown(retry_after=5)
+
+    def _bounded(self, headers: Headers, receive: Receive, limit: int) -> Receive:
         length = next((value for name, value in headers if name == b"content-length"), None)
         if length is None:
-            return _Counted(receive, self._body_limit) if _is_chunked(headers) else receive
-        if int(length) > self._body_limit:
-            raise _too_large(self._body_limit)
+            return _Counted(receive, limit) if _is_chunked(headers) else receive
+        if int(length) > limit:
+            raise _too_large(limit)
         return receive
 
     async def _fail(self, error: Exception, scope: Scope, receive: Receive, gate: "Gate") -> None:
@@ -165,4 +215,7 @@ def _is_chunked(headers: Headers) -> bool:
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The body is larger than {limit} bytes, which is what this server takes (`body_limit`).")
+    message = (
+        f"The body is larger than {limit} bytes, which is what this server takes here (`body_limit`, `file_limit`)."
+    )
+    return PayloadTooLarge(message)

@@ -79,9 +79,10 @@ def reply(error: LocalAIError, scope: Scope, more: Mapping[str, str] | None = No
     visit.error = error.code
     dialect = spoken(scope)
     ours = dialect == "problem"
+    named = {"request-id": visit.id} if dialect == "anthropic" else {}
     return Response(
         orjson.dumps(problem(error, visit.id) if ours else shape(error, dialect, visit.id)),
         status_code=status(error, dialect),
         media_type="application/problem+json" if ours else "application/json",
-        headers={**headers(error), **(more or {})},
+        headers={**headers(error), **named, **(more or {})},
     )

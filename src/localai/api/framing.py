@@ -12,7 +12,10 @@ from localai.core.errors import HeadTooLarge, MalformedRequest, TooManyChunks
 END = b"\r\n\r\n"
 
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
-_UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
+_UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:(?![ \t]*websocket[ \t]*\r)[^\r\n]*", re.IGNORECASE)
+"""An offer to speak something else, which is passed over: anything but a WebSocket."""
+_SMALL = 4096
+"""Bytes of a chunk that is too small to come any number of times."""
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}\r\n")
 
 
@@ -32,6 +35,7 @@ class Limits:
     prompt_seconds: float = 1
     """Where there are as many connections as may be, one that takes longer to send its request gives way to others."""
     chunks: int = 65536
+    """Chunks of less than 4 KiB in one body."""
     write_bytes: int = 64 * 1024
     """What is kept for a slow reader before the sender has to wait."""
     write_seconds: float = 30
@@ -150,6 +154,6 @@ class Chunked:
         size = int(line, 16)
         self._last = size == 0
         self._left = size + 2 if size else 0
-        self._chunks -= 1
+        self._chunks -= size < _SMALL
         if self._chunks < 0:
             raise TooManyChunks

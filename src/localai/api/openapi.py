@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
+from localai.api.dialect import Dialect, spoken
+
 if TYPE_CHECKING:
     from localai.api.table import Row
 
 _PARAMETER = re.compile(r"{([a-zA-Z_]\w*)(:[a-z]+)?}")
 _REF = "#/components/schemas/{model}"
+_ALSO = (
+    "A path under /v1 is served without /v1 too. One whose body names a model can name it in the path instead: "
+    "/v1/models/MODEL/chat/completions, /v1/engines/MODEL/... and /openai/deployments/MODEL/...; the path wins."
+)
 _ERROR: dict[str, Any] = {
     "type": "object",
     "required": ["error"],
@@ -42,6 +48,32 @@ _PROBLEM: dict[str, Any] = {
         "request_id": {"type": "string"},
     },
 }
+_MESSAGES_ERROR: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "error"],
+    "properties": {
+        "type": {"const": "error"},
+        "error": {
+            "type": "object",
+            "required": ["type", "message"],
+            "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+        },
+        "request_id": {"type": "string"},
+    },
+}
+_PLAIN_ERROR: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}},
+}
+_ERRORS = {"Error": _ERROR, "Problem": _PROBLEM, "MessagesError": _MESSAGES_ERROR, "PlainError": _PLAIN_ERROR}
+_FAILURES: dict[Dialect, str] = {
+    "openai": "Error",
+    "problem": "Problem",
+    "anthropic": "MessagesError",
+    "ollama": "PlainError",
+}
+"""The error that each dialect's routes answer (without a header that asks for another)."""
 
 
 def describe(rows: Sequence["Row"], version: str) -> dict[str, Any]:
@@ -55,11 +87,15 @@ def describe(rows: Sequence["Row"], version: str) -> dict[str, Any]:
         paths.setdefault(template(row.path), {})[row.method.lower()] = _operation(row, body)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "LocalAI", "version": version, "description": "Local models behind the APIs of cloud AI."},
+        "info": {
+            "title": "LocalAI",
+            "version": version,
+            "description": f"Local models behind the APIs of cloud AI. {_ALSO}",
+        },
         "security": [{"key": []}, {"header": []}],
         "paths": paths,
         "components": {
-            "schemas": {**schemas.get("$defs", {}), "Error": _ERROR, "Problem": _PROBLEM},
+            "schemas": {**schemas.get("$defs", {}), **_ERRORS},
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "x-api-key"},
@@ -98,27 +134,29 @@ def _answer(schema: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _failure(path: str) -> dict[str, Any]:
-    ours = path.startswith("/api/admin")
-    kind, name = ("application/problem+json", "Problem") if ours else ("application/json", "Error")
-    return {"description": "What went wrong.", "content": {kind: {"schema": {"$ref": _REF.format(model=name)}}}}
+    dialect = spoken({"path": path})
+    kind = "application/problem+json" if dialect == "problem" else "application/json"
+    schema = {"$ref": _REF.format(model=_FAILURES[dialect])}
+    return {"description": "What went wrong.", "content": {kind: {"schema": schema}}}
 
 
 def _identifier(row: "Row") -> str:
     return row.method.lower() + re.sub(r"[^a-zA-Z0-9]+", "_", row.path).rstrip("_")
 
 
-def page(rows: Sequence["Row"], version: str) -> str:
-    """The listed rows as a table in HTML."""
+def page(rows: Sequence["Row"], version: str, prefix: str = "") -> str:
+    """The listed rows as a table in HTML; `prefix` is the path under which a proxy offers them."""
     listed = sorted((row for row in rows if row.listed), key=lambda row: (row.tag, row.path, row.method))
     lines = "".join(
-        f"<tr><td>{row.method}</td><td><code>{html.escape(template(row.path))}</code></td>"
+        f"<tr><td>{row.method}</td><td><code>{html.escape(prefix + template(row.path))}</code></td>"
         f"<td>{html.escape(row.summary)}</td><td>{row.scope}</td></tr>"
         for row in listed
     )
+    link = html.escape(f"{prefix}/openapi.json")
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>LocalAI API</title>'
         "<style>body{font:16px system-ui;margin:2rem}td{padding:.2rem .8rem .2rem 0}</style>"
         f"<h1>LocalAI {html.escape(version)}</h1>"
-        '<p>The full description, with the schemas of all bodies, is at <a href="/openapi.json">/openapi.json</a>.</p>'
-        f"<table>{lines}</table></html>"
+        "<p>The full description, with the schemas of all bodies, is at "
+        f'<a href="{link}">{link}</a>. {html.escape(_ALSO)}</p><table>{lines}</table></html>'
     )

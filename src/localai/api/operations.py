@@ -16,9 +16,13 @@ EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 WELCOME = """This is LocalAI {version}: your own AI server.
 
-It answers OpenAI's API under /v1: point a client at this address plus /v1, with a key of this server.
+It answers OpenAI's and Anthropic's API under /v1 and Ollama's under /api: point a client at this address (plus /v1 for
+OpenAI's), with a key of this server.
 /docs lists all routes, /openapi.json describes them, /readyz says whether models can be asked.
 """
+
+ALIVE = "Ollama is running"
+"""What Ollama says at its root, and what its clients look for there."""
 
 _TAG = "operations"
 _STATUS = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
@@ -46,8 +50,9 @@ class Operations:
         self._version = version
 
     async def welcome(self, request: Request, caller: Caller) -> Response:
-        """A short text for whoever opens the address."""
-        return PlainTextResponse(WELCOME.format(version=self._version))
+        """A short text for people, who come with a browser; what clients of Ollama look for, for all others."""
+        first = request.headers.get("accept", "").partition(",")[0].partition(";")[0].strip().lower()
+        return PlainTextResponse(WELCOME.format(version=self._version) if first == "text/html" else ALIVE)
 
     async def live(self, request: Request, caller: Caller) -> Response:
         """200 as long as the event loop turns, which this answer proves."""

@@ -17,7 +17,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]{1,253})(?::[0-9]{1,5})?")
 _TOKENS = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2048}")
 _METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-_EXPOSED = b"x-request-id, x-should-retry, retry-after, retry-after-ms"
+_EXPOSED = b"x-request-id, request-id, x-should-retry, retry-after, retry-after-ms"
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,11 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from localai.api import socket
+from localai.api.exit import Exit
 from localai.api.framing import Chunked, Fixed, Head, Limits
 from localai.api.refusal import refusal
+from localai.api.target import check_target
 from localai.core.errors import LocalAIError, MalformedRequest, Overloaded, RequestTimeout
 from localai.observe.metrics import Metrics
 
@@ -28,10 +31,11 @@ OVER = 32
 
 Cut = Literal["headers", "body", "write", "idle", "limit", "malformed"]
 
-_silent = logging.getLogger("localai.api.protocol")
-_silent.addHandler(logging.NullHandler())
-_silent.propagate = False
-_silent.setLevel(logging.CRITICAL)
+silent = logging.getLogger("localai.api.protocol")
+"""Takes what uvicorn's protocols say, and says nothing."""
+silent.addHandler(logging.NullHandler())
+silent.propagate = False
+silent.setLevel(logging.CRITICAL)
 
 
 class Phase(Enum):
@@ -49,7 +53,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, config: Config, state: ServerState, limits: Limits, metrics: Metrics) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
-        self.logger = _silent  # what went wrong is told by the edge, without values
+        self.logger = silent  # what went wrong is told by the edge, without values
         self.limits = limits
         self.metrics = metrics
         self.phase = Phase.HEAD
@@ -150,11 +154,31 @@ class Connection(HttpToolsProtocol):
             self._enter(Phase.HEAD)
         head, rest = self._head.take(data)
         if head is not None:
-            self._parser.feed_data(head)
+            if self._is_upgraded_by(head):
+                self._upgrade(rest)
+                return b""
             self._enter(Phase.BODY)
             self._received = self._measured = 0
             self._end_body()
         return rest
+
+    def _is_upgraded_by(self, head: bytes) -> bool:
+        """Hand a head to the parser; whether it asks for a WebSocket."""
+        try:
+            self._parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                return True
+            raise
+        return False
+
+    def _upgrade(self, rest: bytes) -> None:
+        """Become a WebSocket, unless anything else is under way on this connection."""
+        alone = not rest and not self.busy and not self.pipeline and self._body.done
+        if not alone or self.scope["method"] != "GET" or not self.url.startswith(b"/"):
+            raise MalformedRequest
+        self._enter(Phase.IDLE)
+        socket.become(self.transport, self.loop, self.handle_websocket_upgrade)
 
     def _take_body(self, data: bytes) -> bytes:
         count = self._body.take(data)
@@ -182,13 +206,13 @@ class Connection(HttpToolsProtocol):
         coding = fields.get(b"transfer-encoding")
         if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
             raise MalformedRequest
-        _check_target(self.url, fields.get(b"host", b""))
+        check_target(self.url, fields.get(b"host", b""))
         self._body = Fixed(int(fields.get(b"content-length", b"0"))) if coding is None else Chunked(self.limits)
         super().on_headers_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        cycle.transport = cast("asyncio.Transport", _Exit(self))
+        cycle.transport = cast("asyncio.Transport", Exit(self))
         super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:
@@ -267,27 +291,6 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
 
-class _Exit:
-    """What a request sees of the transport: closing goes through the connection."""
-
-    __slots__ = ("close", "is_closing", "write")
-
-    def __init__(self, connection: Connection) -> None:
-        self.close = connection.close
-        self.is_closing = connection.transport.is_closing
-        self.write = connection.transport.write
-
-
 def ours(connections: Any) -> list[Connection]:
     """Those of a server's connections (a set of any protocols) as what they are."""
     return [connection for connection in connections if isinstance(connection, Connection)]
-
-
-def _check_target(target: bytes, host: bytes) -> None:
-    """Take a path, or an address of the very host that the Host header names; nothing else."""
-    if target.startswith(b"/"):
-        return
-    parsed = httptools.parse_url(target)
-    named = parsed.host + (b":%d" % parsed.port if parsed.port else b"") if parsed.host else b""
-    if not target.startswith((b"http://", b"https://")) or named.lower() != host.lower():
-        raise MalformedRequest

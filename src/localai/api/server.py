@@ -9,12 +9,13 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from email.utils import formatdate
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from localai.api import socket
 from localai.api.framing import Limits
 from localai.api.protocol import Connection, ours
 from localai.api.readiness import Readiness
@@ -35,10 +36,19 @@ class Server:
     """Serves an ASGI application on one address, in whatever loop `start` is called in."""
 
     def __init__(
-        self, app: ASGIApp, *, host: str, port: int, limits: Limits, readiness: Readiness, metrics: Metrics
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        limits: Limits,
+        readiness: Readiness,
+        metrics: Metrics,
+        more: tuple[int, ...] = (),
     ) -> None:
+        """Prepare; `more` are ports of the same host that the same application is served on too."""
         self._host = host
-        self._port = port
+        self._ports = (port, *more)
         self._limits = replace(limits, connections=min(limits.connections, capacity()))
         self._readiness = readiness
         self._metrics = metrics
@@ -58,14 +68,22 @@ class Server:
         """
         self._config.load()
         loop = asyncio.get_running_loop()
-        try:
-            listener = await loop.create_server(self._connection, self._host or None, self._port, backlog=2048)
-        except OSError as error:
-            raise _refusal(error, self._host, self._port) from None
-        self._listeners = [listener]
+        for port in self._ports:
+            try:
+                listener = await loop.create_server(self._connection, self._host or None, port, backlog=2048)
+            except OSError as error:
+                self._close_listeners()
+                flag = "--port" if port == self._ports[0] else "--ollama-port"
+                raise _refusal(error, self._host, port, flag) from None
+            self._listeners.append(listener)
         self._stamp()
         self._ticking = asyncio.create_task(self._tick(), name="server-tick")
-        return address(self._host, listener.sockets[0].getsockname()[1])
+        return self.addresses[0]
+
+    @property
+    def addresses(self) -> list[str]:
+        """The URLs it listens on; the first is its own."""
+        return [address(self._host, listener.sockets[0].getsockname()[1]) for listener in self._listeners]
 
     async def run(self, drain: Drain, *, signals: bool = True) -> None:
         """Serve until `leave` is called (by SIGTERM or SIGINT when `signals`), then stop."""
@@ -97,6 +115,8 @@ class Server:
             connection.shutdown()
         if drain is not None:
             await self._unless_forced(_awaited(drain))
+        for connection in self._state.connections.difference(ours(self._state.connections)):
+            connection.shutdown()  # a WebSocket: what it asked for has been answered
         await self._unless_forced(self._settle())
         await self._end()
 
@@ -165,7 +185,9 @@ def _config(app: ASGIApp, limits: Limits) -> Config:
         interface="asgi3",
         lifespan="off",
         http="httptools",
-        ws="none",
+        ws=cast("Any", socket.protocol),
+        ws_max_size=limits.body_bytes,
+        ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
         proxy_headers=False,
@@ -175,11 +197,11 @@ def _config(app: ASGIApp, limits: Limits) -> Config:
     )
 
 
-def _refusal(error: OSError, host: str, port: int) -> Conflict | InvalidRequest:
+def _refusal(error: OSError, host: str, port: int, flag: str) -> Conflict | InvalidRequest:
     if error.errno == errno.EADDRINUSE:
-        return Conflict(f"Port {port} of {host} is taken by another program; choose one with `--port`.", param="port")
+        return Conflict(f"Port {port} of {host} is taken by another program; choose one with `{flag}`.", param="port")
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return InvalidRequest(f"Port {port} needs more rights; choose one above 1023 with `--port`.", param="port")
+        return InvalidRequest(f"Port {port} needs more rights; choose one above 1023 with `{flag}`.", param="port")
     return InvalidRequest(f"`{host}` is not an address of this machine; choose one with `--host`.", param="host")
 
 

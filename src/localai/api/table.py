@@ -8,21 +8,26 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from localai.api import openapi
+from localai.api.absent import absent
 from localai.api.credential import Authenticator, Guard
 from localai.api.errors import narrow, reply
+from localai.api.named import Names
 from localai.api.replies import json_reply
-from localai.api.visit import of
+from localai.api.visit import of, within
 from localai.core import caller
 from localai.core.caller import Caller
 from localai.core.errors import MethodNotAllowed
 
 Handler = Callable[[Request, Caller], Awaitable[Response]]
+SocketHandler = Callable[[WebSocket, Caller], Awaitable[None]]
 
 VERSIONED = "/v1"
 """Rows under this prefix are reachable without it too."""
@@ -50,35 +55,77 @@ class Row:
     """Whether the OpenAPI document shows it."""
 
 
-def build(rows: Sequence[Row], authenticator: Authenticator, version: str = "") -> Starlette:
-    """The application that serves `rows`, and `/openapi.json` and `/docs` about them.
+@dataclass(frozen=True)
+class SocketRow:
+    """A route that is a WebSocket. Its handler accepts the connection; what it raises before is an HTTP answer."""
+
+    path: str
+    handler: SocketHandler
+    scope: caller.Scope
+    method: str = "WEBSOCKET"
+
+
+def build(
+    rows: Sequence[Row], authenticator: Authenticator, version: str = "", sockets: Sequence[SocketRow] = ()
+) -> Starlette:
+    """The application that serves `rows` and `sockets`, and `/openapi.json` and `/docs` about them.
 
     Raises:
         Unguarded: A row without a valid scope.
         ValueError: Two rows with the same method and path.
     """
     table = [*rows, *_described(rows, version)]
-    for row in table:
+    for row in (*table, *sockets):
         if row.scope not in SCOPES:
             raise Unguarded(f"{row.method} {row.path} has no scope; give its row one of {sorted(SCOPES)}.")
     guard = Guard(authenticator)
-    routes = [Route(path, Endpoint(path, methods, guard)) for path, methods in _by_path(table).items()]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _unmatched})
+    paths = _by_path(table)
+    routes: list[BaseRoute] = [Route(path, Endpoint(path, methods, guard)) for path, methods in paths.items()]
+    routes += [
+        WebSocketRoute(path, SocketEndpoint(row, guard))
+        for row in sockets
+        for path in (row.path, row.path.removeprefix(VERSIONED))
+    ]
+    names = Names(path for path, methods in paths.items() if _names_a_model(methods.get("POST")))
+    app = Starlette(
+        routes=routes,
+        exception_handlers={HTTPException: _unmatched},
+        middleware=[Middleware(Addressed, names=names)],
+    )
     app.router.redirect_slashes = False
     return app
+
+
+def _names_a_model(row: Row | None) -> bool:
+    return row is not None and row.body is not None and "model" in row.body.model_fields
+
+
+class Addressed:
+    """Finds the model that a request's path names, before its route is looked for (see `api.named`)."""
+
+    def __init__(self, app: ASGIApp, names: Names) -> None:
+        self._app = app
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, under the path of its route."""
+        if scope["type"] != "lifespan":
+            scope["path"], named = self._names.split(scope.get("method", "GET"), scope["path"])
+            within(scope).named = named
+        await self._app(scope, receive, send)
 
 
 def _described(rows: Sequence[Row], version: str) -> tuple[Row, ...]:
     """The rows about the rows; what they answer is made when first asked for."""
     kept: dict[str, Any] = {}
 
-    async def document(_request: Request, _caller: Caller) -> Response:
+    async def document(request: Request, _caller: Caller) -> Response:
         if "document" not in kept:
             kept["document"] = await asyncio.to_thread(openapi.describe, rows, version)
-        return json_reply(kept["document"])
+        return json_reply({**kept["document"], "servers": [{"url": of(request).prefix or "/"}]})
 
-    async def page(_request: Request, _caller: Caller) -> Response:
-        return HTMLResponse(openapi.page(rows, version))
+    async def page(request: Request, _caller: Caller) -> Response:
+        return HTMLResponse(openapi.page(rows, version, of(request).prefix))
 
     return (
         Row("GET", "/openapi.json", document, "public", "This description of the API", listed=False),
@@ -133,6 +180,24 @@ class Endpoint:
             await reply(known, scope)(scope, receive, send)
 
 
+class SocketEndpoint:
+    """A WebSocket's row as an ASGI application: caller, scope, handler."""
+
+    def __init__(self, row: SocketRow, guard: Guard) -> None:
+        self._row = row
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        socket = WebSocket(scope, receive, send)
+        visit = within(scope)
+        visit.route = self._row.path
+        who = await self._guard.admit(socket, self._row.scope)
+        visit.caller = who.id
+        visit.status = 101
+        await self._row.handler(socket, who)
+
+
 async def _unmatched(request: Request, error: Exception) -> Response:
     """Paths and methods that match no row, in the shape of the dialects."""
-    return reply(narrow(error), request.scope)
+    return reply(absent(request.scope["path"]) or narrow(error), request.scope)

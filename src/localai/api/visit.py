@@ -14,7 +14,7 @@ _GIVEN = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 class Visit:
     """The facts of one request that its metrics and its log line are made of."""
 
-    __slots__ = ("caller", "error", "id", "model", "route", "started", "status", "unknown_fields")
+    __slots__ = ("caller", "error", "id", "model", "named", "prefix", "route", "started", "status", "unknown_fields")
 
     def __init__(self, identifier: str) -> None:
         self.id = identifier
@@ -25,6 +25,10 @@ class Visit:
         """The HTTP status sent; 0 until then."""
         self.model = ""
         """The installed model that was asked; set by the dialect once the name is resolved."""
+        self.named: str | None = None
+        """The model that the path names; it stands in the body's place of `model` (see `api.named`)."""
+        self.prefix = ""
+        """What links to this server start with: the path under which a proxy offers it."""
         self.caller = ""
         """The id of the caller."""
         self.error = ""

@@ -22,6 +22,9 @@ def create(
     model: Annotated[
         list[str] | None, typer.Option("--model", help="Only this model; repeat for more [all models].")
     ] = None,
+    owner: Annotated[
+        str | None, typer.Option("--owner", help="Whose files, batches and responses it sees [the key's own].")
+    ] = None,
     expires: Annotated[str | None, typer.Option("--expires", metavar="TIME", help="30d, 12h, ... [never].")] = None,
     as_json: Json = False,
 ) -> None:
@@ -29,6 +32,8 @@ def create(
     body: dict[str, Any] = {"name": name, "scopes": scope or ["infer"]}
     if model:
         body["models"] = model
+    if owner is not None:
+        body["owner"] = owner
     if expires is not None:
         body["expires"] = seconds(expires, "--expires")
     made: dict[str, Any] = client.post("/api/admin/keys", body)

@@ -259,6 +259,13 @@ class Cancelled(LocalAIError):
     code = "cancelled"
 
 
+class NotInstalled(LocalAIError):
+    """This needs an optional part of LocalAI that is not installed."""
+
+    status = 501
+    code = "not_installed"
+
+
 class NotEnoughMemory(LocalAIError):
     """There is not enough memory for this model on this machine."""
 

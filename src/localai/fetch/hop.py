@@ -105,12 +105,14 @@ async def send(
     url: URL,
     found: list[str],
     *,
+    method: str = "GET",
+    content: bytes | None = None,
     headers: Mapping[str, str],
     tls: ssl.SSLContext,
     proxy: URL | None,
     deadlines: Deadlines,
 ) -> AsyncGenerator[tuple[int, Mapping[str, str], Stream]]:
-    """Send a GET to `url` at one of the addresses `found` (the proxy's, if there is one) and wait for the header.
+    """Send a request to `url` at one of the addresses `found` (the proxy's, if there is one); wait for the header.
 
     Raises:
         FetchFailed: There was no connection or no complete header in time.
@@ -130,8 +132,10 @@ async def send(
     ) as session:
         try:
             async with asyncio.timeout(deadlines.header):
-                response = await session.get(
+                response = await session.request(
+                    method,
                     url,
+                    data=content,
                     allow_redirects=False,
                     headers=headers,
                     proxy=through,

@@ -178,6 +178,32 @@ class Client:
             url = self._next(url, location, route)
         raise FetchRefused(f"`{first.host}` redirects more than {REDIRECTS} times.")
 
+    @asynccontextmanager
+    async def ask(
+        self,
+        method: str,
+        address: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        route: Route = PUBLIC,
+    ) -> AsyncGenerator[Reply]:
+        """Send one request of any method to `address`, checked as in `get`; a redirect is an answer, not followed.
+
+        Args:
+            method: "GET", "POST", ...
+            address: An http or https URL.
+            headers: Sent as they are.
+            body: What is sent.
+            route: What is allowed beyond the public internet.
+
+        Raises:
+            FetchRefused: The address may not be reached.
+            FetchFailed: The server cannot be reached or does not answer in time.
+        """
+        async with self._hop(parse(address), headers or {}, route, method, body) as reply:
+            yield reply
+
     def _next(self, url: URL, location: str, route: Route) -> URL:
         try:
             target = parse(str(url.join(URL(location, encoded=True))))
@@ -191,7 +217,9 @@ class Client:
         return self._trusted | route.trusted
 
     @asynccontextmanager
-    async def _hop(self, url: URL, headers: Mapping[str, str], route: Route) -> AsyncGenerator[Reply]:
+    async def _hop(
+        self, url: URL, headers: Mapping[str, str], route: Route, method: str = "GET", body: bytes | None = None
+    ) -> AsyncGenerator[Reply]:
         if self._closed:
             raise ShuttingDown
         hop = await asyncio.to_thread(_load)
@@ -203,7 +231,14 @@ class Client:
             raise FetchFailed(f"The address of `{url.host}` could not be found in time.") from None
         context = await self._context(verify=not _named(url, route.unverified))
         sending: AbstractAsyncContextManager[tuple[int, Mapping[str, str], Stream]] = hop.send(
-            url, found, headers=headers, tls=context, proxy=proxy, deadlines=self._deadlines
+            url,
+            found,
+            method=method,
+            content=body,
+            headers=headers,
+            tls=context,
+            proxy=proxy,
+            deadlines=self._deadlines,
         )
         async with sending as (status, answered, stream):
             encoding = answered.get("Content-Encoding", "identity").strip().lower()

@@ -94,6 +94,7 @@ class Fleet:
         *,
         keep_alive: float | None = None,
         on_unread: Callable[[Done], None] | None = None,
+        background: bool = False,
     ) -> AsyncGenerator[tuple[Event, ...], None]:
         """Run a task; give its events in batches as they come, Progress of the wait first, Done last.
 
@@ -104,12 +105,13 @@ class Fleet:
             task: What to do.
             keep_alive: Seconds the model stays loaded after it; None takes the model's or the server's.
             on_unread: Told the end of an answer that was cancelled, when the worker tells it: what it used counts.
+            background: It gives way to all that are not, and waits for as long as it takes.
 
         Raises:
             LocalAIError: Refused, or failed; nothing follows.
         """
         light = isinstance(task, Tokenize | Detokenize | Render)
-        ticket = await self._ask(model, light=light, keep_alive=keep_alive)
+        ticket = await self._ask(model, light=light, keep_alive=keep_alive, background=background)
         ticket.on_unread = on_unread
         try:
             async for stage in ticket.stages():
@@ -154,7 +156,7 @@ class Fleet:
         """Memory and models as they are now."""
         return self._loop.roster.snapshot(self._loop.fleet, self._loop.now())
 
-    async def _ask(self, model: Model, *, light: bool, keep_alive: float | None) -> Ticket:
+    async def _ask(self, model: Model, *, light: bool, keep_alive: float | None, background: bool = False) -> Ticket:
         loop = self._loop
         key = loop.roster.key(model)
         seat = loop.fleet.seats.get(key)
@@ -169,7 +171,15 @@ class Fleet:
         loop.tickets[ticket.request] = ticket
         stay = next(value for value in (keep_alive, model.keep_alive, self._settings.keep_alive) if value is not None)
         loop.tell(
-            state.Asked(key=key, name=model.name, request=ticket.request, need=need, keep_alive=stay, light=light)
+            state.Asked(
+                key=key,
+                name=model.name,
+                request=ticket.request,
+                need=need,
+                keep_alive=stay,
+                light=light,
+                background=background,
+            )
         )
         return ticket
 

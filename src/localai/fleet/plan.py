@@ -13,8 +13,11 @@ numbers stand at the code too:
     4d. it fits after busy ones finish: those get nothing younger than this request, and so become idle;
     4e. it does not fit yet (others are loading, stopping or just loaded): wait.
     Memory that 4c and 4d speak for is not given to younger requests, in 4d only after `patience` seconds.
+    Background requests come behind all others. For them a model goes only when nobody else has used it for
+    `quiet` seconds, and nothing starts for them while another model waits for memory.
  5. Ready workers are granted in order of arrival: `slots` at once, light requests besides; who overflows the queue
-    is refused (overloaded).
+    is refused (overloaded). Background requests are granted when no other waits, leave the last of several slots
+    free, have one slot only where others were within `quiet` seconds, and never wait too long.
  6. Idle workers end: server closing, unloaded, superseded, keep-alive over; under memory pressure the idle ones that
     are worth least, until what is promised fits.
  7. Wake at the next time at which one of these could change.
@@ -110,10 +113,10 @@ def _hear_asked(draft: Draft, asked: Asked) -> None:
         seat = Seat(name=asked.name, estimate=asked.need, need=asked.need, keep_alive=asked.keep_alive)
     if asked.need != seat.estimate:
         seat = change(seat, estimate=asked.need, need=asked.need)
-    waiting = Waiting(request=asked.request, since=draft.now, light=asked.light)
-    draft.seats[asked.key] = change(
-        seat, keep_alive=asked.keep_alive, waiting=(*seat.waiting, waiting), superseded=False
-    )
+    waiting = Waiting(request=asked.request, since=draft.now, light=asked.light, background=asked.background)
+    live = sum(not each.background for each in seat.waiting) if not asked.background else len(seat.waiting)
+    queue = (*seat.waiting[:live], waiting, *seat.waiting[live:])
+    draft.seats[asked.key] = change(seat, keep_alive=asked.keep_alive, waiting=queue, superseded=False)
 
 
 def _hear_gone(draft: Draft, gone: Gone) -> None:
@@ -123,7 +126,14 @@ def _hear_gone(draft: Draft, gone: Gone) -> None:
     state = seat.state
     if isinstance(state, Ready) and (gone.request in state.running or gone.request in state.light):
         left = {gone.request}
-        state = change(state, running=state.running - left, light=state.light - left, idle_since=draft.now)
+        state = change(
+            state,
+            running=state.running - left,
+            light=state.light - left,
+            background=state.background - left,
+            idle_since=draft.now,
+            used=state.used if left <= state.background else draft.now,
+        )
         draft.seats[gone.key] = change(seat, state=state)
     elif any(waiting.request == gone.request for waiting in seat.waiting):
         kept = tuple(waiting for waiting in seat.waiting if waiting.request != gone.request)

@@ -16,24 +16,29 @@ from localai.fleet.state import (
     Starting,
     Stopping,
     Trouble,
+    Waiting,
     change,
     promised,
 )
 
 
-def room(fleet: Fleet, *, head: int, lack: int, spared: Iterable[Key], now: float) -> tuple[Key, ...] | None:
+def room(fleet: Fleet, *, head: Waiting, lack: int, spared: Iterable[Key], now: float) -> tuple[Key, ...] | None:
     """Choose whose memory request `head` is to have, when `lack` bytes are missing.
 
     Idle models go first, those that were idle longest for what a reload costs in front; then busy ones, which have
-    to finish first, the longest loaded in front. A model just loaded and the `spared` are not touched.
+    to finish first, the longest loaded in front. A model just loaded and the `spared` are not touched; for a head in
+    the background only those are that nobody else uses.
 
     Returns:
         The fewest of them in that order, or None when all of them together are not enough.
     """
     skip = set(spared)
     seats = [(key, seat) for key, seat in fleet.seats.items() if key not in skip and _movable(seat, fleet.limits, now)]
-    idle = sorted(((key, seat) for key, seat in seats if idle_for(seat, head)), key=lambda pair: -_worth(pair[1], now))
-    busy = sorted(((key, seat) for key, seat in seats if not idle_for(seat, head)), key=lambda pair: _age(pair[1]))
+    if head.background:
+        seats = [(key, seat) for key, seat in seats if _unused(seat, fleet.limits, now)]
+    rank = head.rank
+    idle = sorted(((key, seat) for key, seat in seats if idle_for(seat, rank)), key=lambda pair: -_worth(pair[1], now))
+    busy = sorted(((key, seat) for key, seat in seats if not idle_for(seat, rank)), key=lambda pair: _age(pair[1]))
     chosen: list[tuple[Key, int]] = []
     gain = 0
     for key, seat in idle + busy:
@@ -51,8 +56,8 @@ def room(fleet: Fleet, *, head: int, lack: int, spared: Iterable[Key], now: floa
 
 
 def idle_for(seat: Seat, head: int) -> bool:
-    """Whether nothing that came before request `head` uses this process or waits for it."""
-    if seat.waiting and seat.waiting[0].request < head:
+    """Whether nothing uses this process, and nothing that has its turn before the rank `head` waits for it."""
+    if seat.waiting and seat.waiting[0].rank < head:
         return False
     return not (isinstance(seat.state, Ready) and seat.state.busy)
 
@@ -134,6 +139,29 @@ def _movable(seat: Seat, limits: Limits, now: float) -> bool:
             return not seat.waiting
         case Cold() | Dying() | Stopping() | Resting():
             return False
+
+
+def is_crowded(slots: int, running: int, background: int, *, alone: bool) -> bool:
+    """Whether the background must take no further slot.
+
+    It leaves the last of several free, and has one where others are, or were a moment ago.
+
+    Args:
+        slots: All there are.
+        running: Those in use.
+        background: Those of them that the background has.
+        alone: Whether nobody else has used the model lately.
+    """
+    return running >= max(slots - 1, 1) or (background >= 1 and not alone)
+
+
+def _unused(seat: Seat, limits: Limits, now: float) -> bool:
+    """Whether a model works for the background alone, and has done so for long enough."""
+    if any(not waiting.background for waiting in seat.waiting):
+        return False
+    if not isinstance(seat.state, Ready) or seat.superseded:
+        return True
+    return not seat.state.live and now >= seat.state.used + limits.quiet
 
 
 def _worth(seat: Seat, now: float) -> float:

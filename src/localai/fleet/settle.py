@@ -53,7 +53,7 @@ def _refuse_late(draft: Draft) -> None:
     conflicts: set[int] = set()
     for key, seat in tuple(draft.seats.items()):
         # 2. waited too long
-        late = [waiting for waiting in seat.waiting if draft.now >= waiting.since + timeout]
+        late = [each for each in seat.waiting if not each.background and draft.now >= each.since + timeout]
         for waiting in late:
             message = f"The model `{seat.name}` was busy or had no memory for {timeout:g} seconds; try again later."
             draft.refuse(key, waiting.request, Overloaded(message, retry_after=10))
@@ -102,15 +102,17 @@ def _place(draft: Draft) -> dict[Key, int]:
     spoken: set[Key] = set()
     free = draft.free()
     coming = _coming(draft)
+    short = False
     cold = [(seat.waiting[0], key, seat) for key, seat in draft.seats.items() if seat.waiting and _cold(seat)]
     # 4. oldest request first
     for head, key, seat in sorted(cold, key=_by_arrival):
-        if draft.now < seat.trouble.not_before:
+        if draft.now < seat.trouble.not_before or (head.background and short):
             continue  # 4a.
         if seat.need <= free:
             draft.start(key)  # 4b.
             free -= seat.need
             continue
+        short = short or not head.background
         aged = draft.now >= head.since + draft.limits.patience
         chosen = _choose(draft, head, seat.need - free - coming, spoken)
         if chosen is None:  # 4e.
@@ -118,12 +120,12 @@ def _place(draft: Draft) -> dict[Key, int]:
                 break
             continue
         gain = sum(promised(draft.seats[victim]) for victim in chosen)
-        busy = [victim for victim in chosen if not policy.idle_for(draft.seats[victim], head.request)]
+        busy = [victim for victim in chosen if not policy.idle_for(draft.seats[victim], head.rank)]
         if not busy:
             for victim in chosen:
                 draft.stop(victim, "evicted")  # 4c.
         for victim in chosen if aged else busy:
-            cutoffs[victim] = min(head.request, cutoffs.get(victim, head.request))  # 4d.
+            cutoffs[victim] = min(head.rank, cutoffs.get(victim, head.rank))  # 4d.
         if aged or not busy:
             spoken.update(chosen)
             left = free + coming + gain - seat.need
@@ -135,7 +137,7 @@ def _choose(draft: Draft, head: Waiting, lack: int, spoken: set[Key]) -> tuple[K
     if lack <= 0:
         return ()
     fleet = Fleet(limits=draft.limits, budget=draft.budget, seats=draft.seats)
-    return policy.room(fleet, head=head.request, lack=lack, spared=spoken, now=draft.now)
+    return policy.room(fleet, head=head, lack=lack, spared=spoken, now=draft.now)
 
 
 def _grant(draft: Draft, cutoffs: dict[Key, int]) -> None:
@@ -152,26 +154,35 @@ def _refuse_overflow(draft: Draft, key: Key) -> None:
     seat = draft.seats[key]
     limit = draft.limits.queue if isinstance(seat.state, Ready) else max(draft.limits.queue, 1)
     after = min(max(draft.now - seat.waiting[0].since, 1.0), 60.0)
-    for waiting in seat.waiting[limit:]:
+    live = tuple(waiting for waiting in seat.waiting if not waiting.background)
+    others = seat.waiting[len(live) :]
+    for waiting in live[limit:] + others[limit:]:
         message = f"The queue for the model `{seat.name}` is full ({limit} requests wait); try again later."
         draft.refuse(key, waiting.request, Overloaded(message, retry_after=after))
-    if len(seat.waiting) > limit:
-        draft.seats[key] = change(seat, waiting=seat.waiting[:limit])
+    if max(len(live), len(others)) > limit:
+        draft.seats[key] = change(seat, waiting=live[:limit] + others[:limit])
 
 
 def _granted(draft: Draft, key: Key, seat: Seat, state: Ready, cutoff: int) -> Seat:
-    running, light = set(state.running), set(state.light)
+    running, light, background = set(state.running), set(state.light), set(state.background)
+    quiet = draft.now >= state.used + draft.limits.quiet
     kept: list[Waiting] = []
     for waiting in seat.waiting:
-        barred = waiting.request >= cutoff
-        if barred or (not waiting.light and len(running) >= state.slots):
+        behind = bool(kept) and waiting.background and not kept[0].background
+        alone = quiet and len(running) + len(light) == len(background)
+        full = len(running) >= state.slots
+        if waiting.background:
+            full = policy.is_crowded(state.slots, len(running), len(running & background), alone=alone)
+        if behind or waiting.rank >= cutoff or (not waiting.light and full):
             kept.append(waiting)
             continue
         (light if waiting.light else running).add(waiting.request)
+        if waiting.background:
+            background.add(waiting.request)
         draft.actions.append(Grant(key=key, request=waiting.request, spawn=state.spawn))
     if len(kept) == len(seat.waiting):
         return seat
-    state = change(state, running=frozenset(running), light=frozenset(light))
+    state = change(state, running=frozenset(running), light=frozenset(light), background=frozenset(background))
     return change(seat, waiting=tuple(kept), state=state)
 
 
@@ -223,14 +234,15 @@ def _times(draft: Draft) -> list[float]:
         times.extend(leaver.deadline for leaver in seat.leavers)
         if seat.waiting:
             head = seat.waiting[0].since
-            times.append(head + limits.queue_timeout)
+            times += [] if seat.waiting[0].background else [head + limits.queue_timeout]
             if isinstance(state, Cold):
                 times += (head + limits.patience, seat.trouble.not_before)
         if isinstance(state, Resting):
             times.append(state.until)
         if isinstance(state, Ready):
             end = policy.expires(seat)
-            times += ([] if end is None else [end]) + ([policy.safe_until(state, limits)] if short else [])
+            times += [] if end is None else [end]
+            times += [policy.safe_until(state, limits), state.used + limits.quiet] if short else []
     return times
 
 
@@ -244,4 +256,4 @@ def _cold(seat: Seat) -> bool:
 
 
 def _by_arrival(item: tuple[Waiting, Key, Seat]) -> int:
-    return item[0].request
+    return item[0].rank

@@ -14,6 +14,10 @@ Key = NewType("Key", str)
 """One version of one model: another file, context or option gives another key under the same name."""
 
 
+BEHIND = 2**62
+"""More than the number of any request."""
+
+
 class Limits(Value, frozen=True):
     """The rules' figures."""
 
@@ -35,6 +39,8 @@ class Limits(Value, frozen=True):
     """Seconds at most that a model just loaded is safe from others (in truth: as long as its load took)."""
     patience: float = 15.0
     """Seconds a model waits for memory before no younger model may start in front of it."""
+    quiet: float = 30.0
+    """Seconds after its last use for which a model neither goes for the background nor gives it more than a slot."""
 
 
 class Waiting(Value, frozen=True):
@@ -43,6 +49,12 @@ class Waiting(Value, frozen=True):
     request: int
     since: float
     light: bool = False
+    background: bool = False
+
+    @property
+    def rank(self) -> int:
+        """The order in which requests have their turn: by arrival, and those in the background behind all others."""
+        return self.request + BEHIND if self.background else self.request
 
 
 class Leaver(Value, frozen=True):
@@ -88,11 +100,20 @@ class Ready(Value, frozen=True):
     idle_since: float
     running: frozenset[int] = frozenset()
     light: frozenset[int] = frozenset()
+    background: frozenset[int] = frozenset()
+    """Those of both that came in the background."""
+    used: float = float("-inf")
+    """When the last request ended that was not in the background."""
 
     @property
     def busy(self) -> bool:
         """Whether a granted request is still under way."""
         return bool(self.running or self.light)
+
+    @property
+    def live(self) -> bool:
+        """Whether one that is not in the background is."""
+        return len(self.running) + len(self.light) > len(self.background)
 
 
 class Dying(Value, frozen=True):
@@ -135,6 +156,7 @@ class Seat(Value, frozen=True):
     """Seconds an idle worker stays; negative means for ever."""
     state: State = Cold()
     waiting: tuple[Waiting, ...] = ()
+    """In the order of their ranks."""
     trouble: Trouble = Trouble()
     leavers: tuple[Leaver, ...] = ()
     leaving_from: int = 0
@@ -176,6 +198,7 @@ class Asked(Value, frozen=True):
     need: int
     keep_alive: float
     light: bool = False
+    background: bool = False
 
 
 class Gone(Value, frozen=True):

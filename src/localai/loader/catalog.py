@@ -3,7 +3,7 @@
 import difflib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from localai.core.errors import Conflict, ModelNotFound
@@ -58,14 +58,14 @@ class Catalog:
         return dict(self._current().notes)
 
     def find(self, name: str) -> Model:
-        """Return the model of this name or alias (case counts).
+        """Return the model of this name or alias (case counts), with `:latest` behind it or not.
 
         Raises:
             InvalidRequest: It cannot be a model's name.
             ModelNotFound: There is none; the message suggests the nearest names.
         """
         known = self._current().known
-        entry = known.get(name)
+        entry = known.get(_spelled(name, known))
         if entry is not None:
             return entry.model
         names.parse(name)
@@ -101,6 +101,14 @@ class Catalog:
         """
         return self._current().known[self.find(name).name].file
 
+    def is_loose(self, name: str) -> bool:
+        """Whether the model of this name or alias is a file in the folder without a model file of its own.
+
+        Raises:
+            InvalidRequest, ModelNotFound: As `find`.
+        """
+        return self._current().known[self.find(name).name].loose
+
     def write(self, file: ModelFile) -> Model:
         """Install or change a model by writing its file, whole or not at all.
 
@@ -125,6 +133,7 @@ class Catalog:
         """
         with self._lock:
             current = self._current()
+            name = name if name in current.broken else _spelled(name, current.known)
             entry = current.known.get(name) or current.broken.get(name)
             if entry is None:
                 self.find(name)
@@ -151,6 +160,12 @@ class Catalog:
                 kept = self._reader.read(found)
             self._shelf, self._checked = kept, now
             return kept
+
+
+def _spelled(name: str, known: Container[str]) -> str:
+    """The spelling of a name, with `:latest` or without, that is known; else the name."""
+    short = name.removesuffix(names.LATEST)
+    return next((spelling for spelling in (name, short, short + names.LATEST) if spelling in known), name)
 
 
 def _untouched(found: Found) -> bool:

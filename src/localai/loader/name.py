@@ -10,6 +10,8 @@ _SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 PATTERN = rf"^{_SEGMENT}(/{_SEGMENT}){{0,2}}(:[A-Za-z0-9._-]{{1,64}})?$"
 """`name`, `owner/name` or `host/owner/name`, each with an optional `:tag`."""
 LENGTH = 3 * 128 + 2 + 65
+LATEST = ":latest"
+"""The tag that names mean when they have none: `NAME` and `NAME:latest` are the same model, unless both exist."""
 _VALID = re.compile(PATTERN)
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(?:\..*)?", re.IGNORECASE)
 _STEM_LIMIT = 180

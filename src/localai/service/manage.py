@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -115,10 +116,21 @@ class Manage:
         return [_key(row) for row in await self._keys.list() if row.revoked is None]
 
     async def create_key(
-        self, caller: Caller, name: str, scopes: list[str], models: list[str] | None, expires: float | None
+        self,
+        caller: Caller,
+        name: str,
+        scopes: list[str],
+        models: list[str] | None,
+        expires: float | None,
+        owner: str | None = None,
     ) -> Json:
-        """Make a key; `secret` is shown this once."""
-        row, secret = await self._keys.create(name, scopes, models, expires, caller.owner, creator=caller)
+        """Make a key; `secret` is shown this once.
+
+        What is stored with it belongs to `owner`; without one, to the key's own name, so that two people who got a
+        key each do not see each other's things, and a new key of the same name still sees those of the old one.
+        """
+        whose = owner or f"key:{name or secrets.token_hex(8)}"
+        row, secret = await self._keys.create(name, scopes, models, expires, whose, creator=caller)
         return {**_key(row), "secret": secret}
 
     async def revoke_key(self, key: str) -> None:

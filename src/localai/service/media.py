@@ -52,6 +52,15 @@ class Media:
             raise InvalidRequest(f"The sound is not a {form.upper()} file.", param=param)
         return data
 
+    async def document(self, text: str, *, param: str) -> bytes:
+        """The bytes of a file given as base64 or a `data:` URL, whatever it holds.
+
+        Raises:
+            InvalidRequest: Not base64.
+            PayloadTooLarge: More bytes than the limit.
+        """
+        return await (self._data(text, param) if text[:5].lower() == "data:" else self._decoded(text, param))
+
     async def _bytes(self, url: str, param: str) -> bytes:
         scheme = url[:8].lower()
         if scheme.startswith("data:"):

@@ -1,6 +1,8 @@
 """The database: SQLite with a write-ahead log, durable commits, one writer and a few readers."""
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -75,7 +77,17 @@ async def _translated() -> AsyncGenerator[None]:
 def _prepare(path: Path) -> tuple["AsyncEngine", "AsyncEngine"]:
     """Migrate and make the two engines; in a thread, because it imports SQLAlchemy (0.3 s) and touches the disk."""
     migrate(path)
+    _log_ahead(path)
     return _engine(path, readers=_READERS), _engine(path)
+
+
+def _log_ahead(path: Path) -> None:
+    """Switch the file to its write-ahead log, for good: of two connections that both try, one would fail at once."""
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.Error as error:
+        raise StorageFailed(f"The database {path} is in use by something else, or its disk refuses.") from error
 
 
 def _engine(path: Path, *, readers: int | None = None) -> "AsyncEngine":

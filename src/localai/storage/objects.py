@@ -110,6 +110,7 @@ class Objects:
         before: str | None = None,
         limit: int = 20,
         order: Literal["asc", "desc"] = "desc",
+        having: tuple[str, str] | None = None,
     ) -> tuple[list[Stored], bool]:
         """Up to `limit` objects in that order, and whether there are more.
 
@@ -121,6 +122,7 @@ class Objects:
             before: Only those that come before this one in that order.
             limit: How many, at most PAGE.
             order: `asc`: oldest first.
+            having: Only those whose payload has this text in this field (field, text).
 
         Raises:
             NotFound: There is no object `after` or `before`.
@@ -133,6 +135,8 @@ class Objects:
             wanted.append(objects.c.parent == parent)
         if state is not None:
             wanted.append(objects.c.state == state)
+        if having is not None:
+            wanted.append(field(having[0]).as_string() == having[1])
         limit = min(limit, PAGE)
         async with self._database.read() as connection:
             if after is not None:
@@ -143,8 +147,27 @@ class Objects:
                 wanted.append(number > edge if order == "desc" else number < edge)
             query = objects.select().where(*wanted)
             query = query.order_by(number.desc() if order == "desc" else number.asc()).limit(limit + 1)
-            rows = [_stored(row) for row in (await connection.execute(query)).mappings()]
+            rows = [stored(row) for row in (await connection.execute(query)).mappings()]
         return rows[:limit], len(rows) > limit
+
+    async def total(self, owner: Owner, field: str) -> tuple[int, int]:
+        """How many objects there are, also those that have expired and are still stored, and the sum of a number.
+
+        Args:
+            owner: Whose.
+            field: The name of the number in the payload.
+        """
+        from sqlalchemy import JSON, func, select, type_coerce  # noqa: PLC0415
+
+        from localai.storage.tables import objects  # noqa: PLC0415
+
+        number = func.sum(type_coerce(objects.c.payload, JSON)[field].as_integer())
+        query = select(func.count(), number).where(objects.c.kind == self._kind)
+        if not isinstance(owner, Everyone):
+            query = query.where(objects.c.owner == owner)
+        async with self._database.read() as connection:
+            count, total = (await connection.execute(query)).one()
+        return count, total or 0
 
     async def change(
         self,
@@ -198,11 +221,35 @@ class Objects:
 
         over = (objects.c.kind == self._kind) & (objects.c.expires <= self._clock())
         async with self._database.write() as connection:
-            found = [_stored(row) for row in (await connection.execute(objects.select().where(over))).mappings()]
+            found = [stored(row) for row in (await connection.execute(objects.select().where(over))).mappings()]
             for each in found:
                 await connection.execute(objects.delete().where(objects.c.parent == each.id))
             await connection.execute(objects.delete().where(over))
         return found
+
+    async def count(self, owner: Owner, *, parent: str | None = None) -> int:
+        """How many objects there are; with `parent`, only those that are part of it."""
+        from sqlalchemy import func, select  # noqa: PLC0415
+
+        from localai.storage.tables import objects  # noqa: PLC0415
+
+        wanted = self._mine(owner)
+        if parent is not None:
+            wanted.append(objects.c.parent == parent)
+        async with self._database.read() as connection:
+            return (await connection.execute(select(func.count()).where(*wanted))).scalar_one()
+
+    async def trim(self, keep: int) -> None:
+        """Leave every owner the newest `keep` objects of this kind, and remove the others."""
+        from sqlalchemy import func, select  # noqa: PLC0415
+
+        from localai.storage.tables import objects  # noqa: PLC0415
+
+        place = func.row_number().over(partition_by=objects.c.owner, order_by=objects.c.number.desc()).label("place")
+        placed = select(objects.c.number, place).where(objects.c.kind == self._kind).subquery()
+        over = select(placed.c.number).where(placed.c.place > keep)
+        async with self._database.write() as connection:
+            await connection.execute(objects.delete().where(objects.c.number.in_(over)))
 
     async def _get(self, connection: "AsyncConnection", owner: Owner, id: str) -> Stored:  # noqa: A002
         from localai.storage.tables import objects  # noqa: PLC0415
@@ -210,7 +257,7 @@ class Objects:
         found = (await connection.execute(objects.select().where(*self._mine(owner, id)))).mappings().first()
         if found is None:
             raise NotFound(f"There is no such {self._noun}.", param="id")
-        return _stored(found)
+        return stored(found)
 
     def _mine(self, owner: Owner, id: str | None = None) -> list["ColumnElement[bool]"]:  # noqa: A002
         from localai.storage.tables import objects  # noqa: PLC0415
@@ -224,5 +271,15 @@ class Objects:
         return conditions
 
 
-def _stored(row: Mapping[Any, Any]) -> Stored:
+def field(name: str) -> Any:
+    """A field of the payload, in a query."""
+    from sqlalchemy import JSON, type_coerce  # noqa: PLC0415
+
+    from localai.storage.tables import objects  # noqa: PLC0415
+
+    return type_coerce(objects.c.payload, JSON)[name]
+
+
+def stored(row: Mapping[Any, Any]) -> Stored:
+    """A row of the table as an object."""
     return Stored(**{**row, "payload": json.loads(row["payload"])})

@@ -4,7 +4,9 @@ import pytest
 
 from localai.api.dialect import shape, spoken, status
 from localai.core.errors import (
+    ContextLengthExceeded,
     EngineCrashed,
+    InvalidRequest,
     LocalAIError,
     ModelNotFound,
     NotEnoughMemory,
@@ -57,6 +59,26 @@ def test_anthropics_errors(error: LocalAIError, number: int, kind: str):
     assert status(error, "anthropic") == number
     body = shape(error, "anthropic", "req_1")
     assert body == {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": "req_1"}
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (InvalidRequest("It is odd.", param="tools.0.name"), "tools.0.name: It is odd."),
+        (InvalidRequest("`tools` is odd.", param="tools"), "`tools` is odd."),
+        (
+            ContextLengthExceeded("The prompt has 9000 tokens; this model takes 8192 with its answer."),
+            (
+                "prompt is too long: 9000 tokens > 8192 maximum. "
+                "The prompt has 9000 tokens; this model takes 8192 with its answer."
+            ),
+        ),
+        (ContextLengthExceeded("20000 messages fit nowhere."), "prompt is too long. 20000 messages fit nowhere."),
+    ],
+)
+def test_anthropics_messages_say_what_agents_look_for(error: LocalAIError, message: str):
+    """The field at fault stands in the message, and a prompt that is too long in the words that agents act on."""
+    assert shape(error, "anthropic")["error"]["message"] == message
 
 
 def test_ollamas_errors_are_strings():

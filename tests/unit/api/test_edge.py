@@ -32,12 +32,35 @@ def _scope(*headers: tuple[bytes, bytes]) -> dict[str, object]:
     return {"type": "http", "method": "GET", "scheme": "http", "path": "/", "headers": fields, "server": ("::1", 1)}
 
 
-async def test_websocket():
-    """A websocket is refused until there is a route for one."""
-    edge, _ = _edge(None)
+def _socket(*headers: tuple[bytes, bytes]) -> dict[str, object]:
+    return {**_scope(*headers), "type": "websocket", "scheme": "ws"}
+
+
+async def test_websockets_pass_the_same_guards():
+    """A websocket reaches the application only from a host and an origin that may call; else it gets an HTTP answer."""
+    seen = []
+
+    async def app(scope, receive, send) -> None:
+        seen.append(scope["path"])
+
+    edge, _ = _edge(app)
     wire = Wire()
-    await edge({"type": "websocket"}, wire.receive, wire.send)
-    assert wire.sent == [{"type": "websocket.close", "code": 1008}]
+    await edge(_socket((b"origin", b"http://localhost")), wire.receive, wire.send)
+    assert (seen, wire.sent) == (["/"], [])
+    for scope, status in (
+        (_socket((b"origin", b"http://evil.example")), 403),
+        ({**_socket(), "headers": [(b"host", b"evil.example")]}, 421),
+        ({**_socket(), "headers": []}, 400),
+    ):
+        wire = Wire()
+        await edge(scope, wire.receive, wire.send)
+        assert wire.sent[0]["type"] == "websocket.http.response.start"
+        assert wire.sent[0]["status"] == status
+    assert len(seen) == 1
+    edge._readiness.draining = True
+    wire = Wire()
+    await edge(_socket(), wire.receive, wire.send)
+    assert wire.sent[0]["status"] == 503
 
 
 async def test_other_scopes_pass():

@@ -1,5 +1,6 @@
 """The description of the API."""
 
+import pytest
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
@@ -59,6 +60,23 @@ def test_references_resolve():
     names = {reference.rsplit("/", 1)[1] for reference in _references(document)}
     assert {"Outer", "Inner", "Error", "Problem"} <= names
     assert names <= set(document["components"]["schemas"])
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/things", "Error"),
+        ("/v1/messages/count_tokens", "MessagesError"),
+        ("/api/chat", "PlainError"),
+        ("/api/admin/x", "Problem"),
+    ],
+)
+def test_each_dialect_has_its_error(path: str, name: str):
+    """The errors of a route are described in the shape of its dialect."""
+    document = openapi.describe([Row("GET", path, _handler, "infer", "Do")], "1")
+    (content,) = document["paths"][path]["get"]["responses"]["default"]["content"].values()
+    assert content["schema"]["$ref"].rsplit("/", 1)[1] == name
+    assert name in document["components"]["schemas"]
 
 
 def test_page():

@@ -35,7 +35,15 @@ async def test_ready(gateway, readiness):
 async def test_version(gateway):
     """The version and a word of welcome need no key."""
     assert (await gateway.ask("GET", "/version")).json() == {"version": "1.2.3"}
-    assert b"1.2.3" in (await gateway.ask("GET", "/")).body
+    assert b"1.2.3" in (await gateway.ask("GET", "/", headers={"accept": "text/html,*/*;q=0.8"})).body
+
+
+async def test_ollama_is_running(gateway):
+    """Whoever does not ask for a page first is told what clients of Ollama look for."""
+    for headers in ({}, {"accept": "*/*"}, {"accept": "application/json, text/html"}):
+        got = await gateway.ask("GET", "/", headers=headers)
+        assert (got.status, got.body) == (200, b"Ollama is running")
+        assert got.headers["content-type"].startswith("text/plain")
 
 
 async def test_metrics(gateway):

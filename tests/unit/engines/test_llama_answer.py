@@ -119,3 +119,11 @@ def test_foreign_words_never_pass():
 def test_done_is_last():
     """Done is the last event."""
     assert isinstance(answered([delta(content="a"), *end()])[-1], Done)
+
+
+def test_the_stop_string_is_told_wherever_it_stands():
+    """A chat names the stop string in its last chunk with words, a completion in the one with the usage."""
+    told = {"__verbose": {"stopping_word": "END"}}
+    last, usage = end()
+    for chunks in ([last | told, usage], [last, usage | told]):
+        assert answered([delta(content="a"), *chunks])[-1].stop == "END"

@@ -37,6 +37,22 @@ def test_without_a_system_role():
     assert written(turn("system", "s"), template=Template(system=False)) == [{"role": "user", "content": "s"}]
 
 
+def test_a_system_message_in_the_middle():
+    """A template that takes system messages only at the beginning finds later ones as words of the user, in place."""
+    turns = (turn("system", "s"), turn("system", "t"), turn("user", "a"), turn("system", "m"), turn("assistant", "b"))
+    assert [one["role"] for one in written(*turns)] == ["system", "system", "user", "system", "assistant"]
+    given = written(*turns, template=Template(midway=False))
+    assert [(one["role"], one["content"]) for one in given] == [
+        ("system", "s\n\nt"),
+        ("user", "a"),
+        ("user", "m"),
+        ("assistant", "b"),
+    ]
+    without = written(*turns, template=Template(system=False))
+    assert [one["content"] for one in without] == ["s\n\nt\n\na", "m", "b"]
+    assert written(*turns[2:4], template=Template(midway=False))[0] == {"role": "user", "content": "a"}
+
+
 def test_alternating_roles():
     """Turns of one role in a row are joined for a template that demands alternation."""
     given = written(turn("user", "a"), turn("user", "b"), turn("assistant", "c"), template=Template(alternating=True))

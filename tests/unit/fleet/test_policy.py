@@ -1,7 +1,7 @@
 """The small decisions of the plan."""
 
 from localai.fleet import policy
-from localai.fleet.state import Died, Fleet, Key, Limits, Ready, Resting, Seat, Starting, Trouble
+from localai.fleet.state import Died, Fleet, Key, Limits, Ready, Resting, Seat, Starting, Trouble, Waiting
 
 LIMITS = Limits()
 
@@ -14,7 +14,7 @@ def ready(need: int, *, since: float = 0.0, idle: float = 0.0, took: float = 1.0
 
 def room(lack: int, **seats: Seat) -> tuple[str, ...] | None:
     fleet = Fleet(seats={Key(name): seat for name, seat in seats.items()})
-    return policy.room(fleet, head=9, lack=lack, spared=(), now=100.0)
+    return policy.room(fleet, head=Waiting(request=9, since=0), lack=lack, spared=(), now=100.0)
 
 
 def test_room_takes_the_fewest():

@@ -346,3 +346,26 @@ def test_upstream_files_work(catalog, models):
     assert (model.engine, model.context, model.parameters.temperature) == ("llama", 512, 0.2)
     assert model.files == {"model": str(models / "ggml.gguf")}
     assert names(catalog) == ["gpt-4"]
+
+
+def test_latest_is_no_tag_at_all(catalog):
+    """A name is found with `:latest` behind it or not, an alias too; a model that has the very name comes first."""
+    plain = catalog.write(ModelFile(name="m", engine="echo", aliases=("parrot",)))
+    tagged = catalog.write(ModelFile(name="n:latest", engine="echo"))
+    assert catalog.find("m:latest") == catalog.find("parrot:latest") == plain
+    assert catalog.find("n") == catalog.find("n:latest") == tagged
+    with pytest.raises(ModelNotFound):
+        catalog.find("m:q4")
+    exact = catalog.write(ModelFile(name="m:latest", engine="echo"))
+    assert (catalog.find("m"), catalog.find("m:latest")) == (plain, exact)
+
+
+def test_latest_is_removed_under_either_name(catalog):
+    """A model is removed by its name with `:latest` or without; an alias is none of its names."""
+    catalog.write(ModelFile(name="m", engine="echo", aliases=("parrot",)))
+    catalog.write(ModelFile(name="n:latest", engine="echo"))
+    with pytest.raises(Conflict):
+        catalog.remove("parrot:latest")
+    catalog.remove("m:latest")
+    catalog.remove("n")
+    assert names(catalog) == []

@@ -101,6 +101,16 @@ async def test_pull(house, tmp_path):
         _ = [step async for step in house.manage.pull(Caller(id="x", owner="x"), "starter", None, None)]
 
 
+async def test_what_a_key_stores_is_its_own(house):
+    """Keys of two names have two owners; a new key of the same name has the old one's, and an owner can be named."""
+    made = [await house.manage.create_key(LOCAL, name, ["infer"], None, None) for name in ("ann", "bob", "ann", "", "")]
+    owners = [(await house.keys.identify(key["secret"])).owner for key in made]
+    assert owners[0] == owners[2]
+    assert len({*owners, LOCAL.owner}) == 5
+    shared = await house.manage.create_key(LOCAL, "bob", ["infer"], None, None, "team")
+    assert (await house.keys.identify(shared["secret"])).owner == "team"
+
+
 async def test_keys(house):
     """A key is shown once, listed without its secret, and gone once revoked."""
     made = await house.manage.create_key(LOCAL, "laptop", ["infer"], ["tiny"], 60)

@@ -69,3 +69,20 @@ async def test_sound_of_another_kind_is_refused(data, form):
     """Bytes that are not of the named format are refused."""
     with pytest.raises(InvalidRequest):
         await Media().audio(base64.b64encode(data).decode(), form, param="p")
+
+
+@pytest.mark.parametrize("text", [url(b"any", "text/plain"), base64.b64encode(b"any").decode()])
+async def test_a_document_is_whatever_it_is(text):
+    """A document comes as base64 or as a `data:` URL and may hold anything."""
+    assert await Media().document(text, param="p") == b"any"
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [("?", InvalidRequest), ("data:text/plain,a", InvalidRequest), (url(bytes(200)), PayloadTooLarge)],
+)
+async def test_a_document_within_bounds(text, error):
+    """A document that is not base64 or too large is refused by the field."""
+    with pytest.raises(error) as caught:
+        await Media(limit=100).document(text, param="p")
+    assert caught.value.param == "p"

@@ -31,10 +31,13 @@ class FakeFleet:
         self.asked: list[tuple[str, Task]] = []
         self.closed = 0
         self.ready: tuple[str, ...] = ()
+        self.contexts: list[int | None] = []
+        self.loads: list[tuple[str, int | None, float | None]] = []
 
-    async def run(self, model, task, *, keep_alive=None, on_unread=None):
+    async def run(self, model, task, *, keep_alive=None, on_unread=None, background=False):
         self.on_unread = on_unread
         self.asked.append((model.name, task))
+        self.contexts.append(model.context)
         try:
             for batch in self.batches:
                 yield batch
@@ -42,6 +45,12 @@ class FakeFleet:
                 raise self.error
         finally:
             self.closed += 1
+
+    async def load(self, model, keep_alive=None):
+        self.loads.append((model.name, model.context, keep_alive))
+
+    async def unload(self, name):
+        self.loads.append((name, None, 0))
 
     def snapshot(self) -> Snapshot:
         rows = tuple(Row(name=name, state="ready") for name in self.ready)
@@ -198,3 +207,40 @@ async def test_a_new_model_is_seen(house: House, tmp_path: Path):
     (tmp_path / "models" / "fresh.yaml").write_text("{name: fresh, engine: echo, tasks: [chat]}")
     await house.collect(LOCAL, "fresh", CHAT)
     assert house.fleet.asked == [("fresh", CHAT)]
+
+
+async def test_about_joins_what_is_known(house: House):
+    """What is known of a model is its own facts and whether it runs; an engine without a file has no header."""
+    house.fleet.ready = ("talker",)
+    talker, embedder = await house.perform.about(
+        [house.perform.model(LOCAL, "talker"), house.perform.model(LOCAL, "embedder")]
+    )
+    assert (talker.state, embedder.state) == ("ready", None)
+    assert (talker.header, talker.default) == (None, 0)
+
+
+async def test_latest_is_no_tag_at_all(house: House):
+    """A key for a model or an alias may ask for it with `:latest` behind its name."""
+    for allowed in ("talker", "gpt"):
+        caller = Caller(id="k", owner="k", scopes=frozenset({"infer"}), models=(allowed,))
+        assert house.perform.model(caller, f"{allowed}:latest").name == "talker"
+    with pytest.raises(ModelNotFound):
+        house.perform.model(Caller(id="k", owner="k", models=("gpt",)), "talker:latest")
+
+
+async def test_a_request_may_want_more_room(house: House):
+    """A request that wants more context than is planned runs on the model with that much; others do not."""
+    async for _ in house.perform.stream(LOCAL, "talker", CHAT, context=4096):
+        pass
+    await house.collect(LOCAL, "talker", CHAT)
+    assert house.fleet.contexts == [4096, None]
+
+
+async def test_models_are_loaded_and_unloaded(house: House):
+    """A model is loaded with the room that is wanted; unloading one that is not loaded is no work."""
+    model = house.perform.model(LOCAL, "talker")
+    await house.perform.load(model, keep_alive=5, context=4096)
+    await house.perform.unload(model)
+    house.fleet.ready = ("talker",)
+    await house.perform.unload(model)
+    assert house.fleet.loads == [("talker", 4096, 5), ("talker", None, 0)]

@@ -68,6 +68,14 @@ async def test_commit_and_rollback(database: Database):
     assert await count(database) == 1
 
 
+async def test_a_new_file_has_its_log_before_anybody_connects(tmp_path: Path):
+    """The file is switched to its write-ahead log when it is opened, so that no two connections do it at once."""
+    database = await Database.open(tmp_path / "new.db")
+    with closing(sqlite3.connect(tmp_path / "new.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    await database.close()
+
+
 async def test_readers_cannot_write(database: Database):
     """A reading connection changes nothing."""
     with pytest.raises(StorageFailed):

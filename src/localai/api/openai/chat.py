@@ -11,13 +11,14 @@ from localai.api.openai.accepted import Accepted
 from localai.api.openai.choice import choice
 from localai.api.openai.chunks import Chunks
 from localai.api.openai.counts import timed, timing_fields, together, usage_fields
-from localai.api.openai.fields import TOKEN_LIMIT, Body, Tokens, Whole
+from localai.api.openai.documents import Stored
+from localai.api.openai.fields import TOKEN_LIMIT, Body, Tokens, Whole, items
 from localai.api.openai.formats import Shaped
 from localai.api.openai.head import Head
 from localai.api.openai.messages import Messages, conversation
 from localai.api.openai.sampling import Sampled
 from localai.api.openai.tools import Tooled
-from localai.core.errors import InvalidRequest
+from localai.core.errors import InvalidRequest, TaskNotSupported
 from localai.core.task import Chat, Generate
 from localai.service.media import Media
 
@@ -60,6 +61,7 @@ class Asked(NamedTuple):
     logprobs: bool
     legacy: bool
     progress: bool
+    customs: frozenset[str]
     keep_alive: float | None
 
     def chunks(self, head: Head) -> Chunks:
@@ -71,20 +73,25 @@ class Asked(NamedTuple):
             logprobs=self.logprobs,
             legacy=self.legacy,
             progress=self.progress,
+            customs=self.customs,
         )
 
 
-async def asked(body: ChatBody, media: Media) -> Asked:
-    """Translate a request.
+async def asked(body: ChatBody, media: Media, stored: Stored | None = None) -> Asked:
+    """Translate a request; `stored` gets the files that it names by their ids.
 
     Raises:
         InvalidRequest: With the field at fault in `param`.
     """
     if body.top_logprobs and not body.logprobs:
         raise InvalidRequest("`top_logprobs` needs `logprobs: true`.", param="top_logprobs")
+    if "audio" in (items(body.modalities) or ()):
+        raise TaskNotSupported(
+            'No model here answers with sound; ask for `"modalities": ["text"]`.', param="modalities"
+        )
     limit = body.max_completion_tokens or body.max_tokens
     first = Generate(
-        prompt=await _chat(body, media),
+        prompt=await _chat(body, media, stored),
         format=body.format(),
         sampling=body.sampling(),
         max_tokens=min(limit, TOKEN_LIMIT) if limit is not None else None,
@@ -101,12 +108,13 @@ async def asked(body: ChatBody, media: Media) -> Asked:
         logprobs=bool(body.logprobs),
         legacy=body.legacy(),
         progress=bool(body.return_progress),
+        customs=body.customs(),
         keep_alive=body.keep_alive,
     )
 
 
-async def _chat(body: ChatBody, media: Media) -> Chat:
-    messages = await conversation(body.messages, media)
+async def _chat(body: ChatBody, media: Media, stored: Stored | None) -> Chat:
+    messages = await conversation(body.messages, media, stored)
     continues = bool(body.continue_final_message)
     if continues and messages[-1].role != "assistant":
         raise InvalidRequest(
@@ -140,7 +148,7 @@ def reply(answers: Sequence[Answer], head: Head, wanted: Asked) -> dict[str, Any
     body = {
         **head.fields("chat.completion"),
         "choices": [
-            choice(answer, index, logprobs=wanted.logprobs, legacy=wanted.legacy)
+            choice(answer, index, logprobs=wanted.logprobs, legacy=wanted.legacy, customs=wanted.customs)
             for index, answer in enumerate(answers)
         ],
         "usage": usage_fields(together([done.usage for done in dones], choices=len(dones))),

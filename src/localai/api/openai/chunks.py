@@ -12,6 +12,7 @@ import orjson
 
 from localai.api.openai.choice import finish
 from localai.api.openai.counts import timed, timing_fields, together, usage_fields
+from localai.api.openai.custom import text_of
 from localai.api.openai.head import Head
 from localai.api.openai.logprobs import chat_tokens
 from localai.core.event import (
@@ -45,6 +46,7 @@ class Chunks:
         logprobs: bool = False,
         legacy: bool = False,
         progress: bool = False,
+        customs: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare the templates.
@@ -56,11 +58,15 @@ class Chunks:
             logprobs: Give each piece of text with its log-probabilities.
             legacy: Give the first tool call as `function_call`.
             progress: Tell how much of the prompt is computed (llama.cpp's `prompt_progress`).
+            customs: Names of custom tools; a call of theirs comes in one piece, at the end.
             clock: Seconds, for the times in `prompt_progress`.
         """
         self._start = b"data: " + orjson.dumps(head.fields("chat.completion.chunk"))[:-1]
         self._tail = b',"usage":null}\n\n' if usage else b"}\n\n"
-        self._choices = [_Choice(self._start, self._tail, index, logprobs, legacy) for index in range(choices)]
+        self._choices = [
+            _Choice(self._start, self._tail, index, logprobs=logprobs, legacy=legacy, customs=customs)
+            for index in range(choices)
+        ]
         self._usage = usage
         self._progress = progress
         self._clock = clock
@@ -111,13 +117,17 @@ class Chunks:
 class _Choice:
     """The chunks of one choice; remembers whether it began and the text that waits for its log-probabilities."""
 
-    def __init__(self, start: bytes, tail: bytes, index: int, logprobs: bool, legacy: bool) -> None:  # noqa: FBT001  (private, called once)
+    def __init__(
+        self, start: bytes, tail: bytes, index: int, *, logprobs: bool, legacy: bool, customs: frozenset[str]
+    ) -> None:
         self._open = start + b',"choices":[{"index":' + str(index).encode() + b',"delta":{'
         self._tail = tail
         self._shut = b'},"logprobs":null,"finish_reason":null}]' + tail
         self._text = self._open + b'"content":'
         self._logprobs = logprobs
         self._legacy = legacy
+        self._customs = customs
+        self._inputs: dict[int, list[ToolCall]] = {}
         self._begun = False
         self._waiting: str | None = None
 
@@ -150,6 +160,7 @@ class _Choice:
             case ToolCall():
                 self._call(event, out)
             case Done():
+                out.extend(self._custom(index, pieces) for index, pieces in self._inputs.items())
                 out.append(self._last(event))
             case _:
                 assert_never(event)
@@ -172,7 +183,20 @@ class _Choice:
         shut = b'},"logprobs":' + logprobs + b',"finish_reason":null}]' + self._tail
         out.append(self._text + orjson.dumps(text) + shut)
 
+    def _custom(self, index: int, pieces: list[ToolCall]) -> bytes:
+        given = "".join(piece.arguments for piece in pieces)
+        call = {
+            "index": index,
+            "id": pieces[0].id,
+            "type": "custom",
+            "custom": {"name": pieces[0].name, "input": text_of(given)},
+        }
+        return self._open + b'"tool_calls":' + orjson.dumps([call]) + self._shut
+
     def _call(self, call: ToolCall, out: list[bytes]) -> None:
+        if call.index in self._inputs or call.name in self._customs:
+            self._inputs.setdefault(call.index, []).append(call)
+            return
         function: dict[str, Any] = {"name": call.name, "arguments": call.arguments} if call.name else {}
         if not function:
             function = {"arguments": call.arguments}

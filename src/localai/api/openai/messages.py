@@ -8,6 +8,9 @@ import orjson
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from localai.api.openai import documents
+from localai.api.openai.custom import CustomCallBody, arguments
+from localai.api.openai.documents import FileBody, Stored
 from localai.api.openai.fields import Body, items
 from localai.core.errors import ContextLengthExceeded, InvalidRequest
 from localai.core.task import AudioPart, Call, ImagePart, Message, Part, TextPart
@@ -17,7 +20,7 @@ MESSAGES = 16384
 """Messages of one request: more cannot fit any context, because each takes a few tokens."""
 
 FILES = 64
-"""Images and sounds of one request."""
+"""Images, sounds and files of one request."""
 PAUSE = 256
 """Messages that are translated before the event loop gets its turn."""
 
@@ -48,6 +51,7 @@ class PartBody(Body):
     refusal: str | None = None
     image_url: Annotated[UrlBody, BeforeValidator(_url, json_schema_input_type=str | UrlBody)] | None = None
     input_audio: AudioBody | None = None
+    file: FileBody | None = None
 
 
 def _parts(given: object) -> object:
@@ -75,6 +79,7 @@ class ToolCallBody(Body):
 
     id: str | None = Field(default=None, max_length=512)
     function: CallBody | None = None
+    custom: CustomCallBody | None = None
 
 
 class MessageBody(Body):
@@ -90,7 +95,14 @@ class MessageBody(Body):
     function_call: CallBody | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
-    reasoning: str | None = None
+    reasoning: Any = None
+    """A text as in `reasoning_content`; other forms of other servers are left out."""
+
+    @property
+    def thought(self) -> str | None:
+        """The reasoning of the message, under whichever name it came."""
+        other = self.reasoning if isinstance(self.reasoning, str) else None
+        return self.reasoning_content or other
 
 
 def bounded(given: object) -> object:
@@ -110,28 +122,30 @@ def bounded(given: object) -> object:
 Messages = Annotated[list[MessageBody], Field(min_length=1), BeforeValidator(bounded)]
 
 
-async def conversation(bodies: Sequence[MessageBody], media: Media) -> tuple[Message, ...]:
-    """The turns of the conversation.
+async def conversation(
+    bodies: Sequence[MessageBody], media: Media, stored: Stored | None = None
+) -> tuple[Message, ...]:
+    """The turns of the conversation; `stored` gets the files that it names by their ids.
 
     Raises:
         InvalidRequest: A message lacks what its role needs, or has a part that no engine takes; too many files.
     """
-    files = sum(part.type in {"image_url", "input_audio"} for body in bodies for part in body.content or ())
+    files = sum(part.type in {"image_url", "input_audio", "file"} for body in bodies for part in body.content or ())
     if files > FILES:
-        raise InvalidRequest(f"A request may carry at most {FILES} images and sounds.", param="messages")
+        raise InvalidRequest(f"A request may carry at most {FILES} images, sounds and files.", param="messages")
     turns: list[Message] = []
     for index, body in enumerate(bodies):
-        turns.append(await _message(body, f"messages.{index}", media))
+        turns.append(await _message(body, f"messages.{index}", media, stored))
         if index % PAUSE == PAUSE - 1:
             await asyncio.sleep(0)
     return tuple(turns)
 
 
-async def _message(body: MessageBody, place: str, media: Media) -> Message:
+async def _message(body: MessageBody, place: str, media: Media, stored: Stored | None) -> Message:
     if body.content is None and body.role != "assistant":
         raise InvalidRequest(f"A message of the role `{body.role}` needs content.", param=f"{place}.content")
     content = tuple(
-        [await _part(part, f"{place}.content.{index}", media) for index, part in enumerate(body.content or ())]
+        [await _part(part, f"{place}.content.{index}", media, stored) for index, part in enumerate(body.content or ())]
     )
     match body.role:
         case "system" | "developer":
@@ -142,7 +156,7 @@ async def _message(body: MessageBody, place: str, media: Media) -> Message:
             return Message(
                 role="assistant",
                 content=content or _refused(body),
-                thought=body.reasoning_content or body.reasoning,
+                thought=body.thought,
                 calls=_calls(body, place),
                 name=body.name,
             )
@@ -166,14 +180,17 @@ def _calls(body: MessageBody, place: str) -> tuple[Call, ...]:
         return (Call(id=f"call_{name}", name=name, arguments=body.function_call.arguments),)
     calls: list[Call] = []
     for index, call in enumerate(body.tool_calls or ()):
-        if call.function is None:
+        name = call.id or f"call_{index}"
+        if call.function is not None:
+            calls.append(Call(id=name, name=call.function.name, arguments=call.function.arguments))
+        elif call.custom is not None:
+            calls.append(Call(id=name, name=call.custom.name, arguments=arguments(call.custom.input)))
+        else:
             raise InvalidRequest("A tool call needs `function`.", param=f"{place}.tool_calls.{index}.function")
-        called = call.function
-        calls.append(Call(id=call.id or f"call_{index}", name=called.name, arguments=called.arguments))
     return tuple(calls)
 
 
-async def _part(part: PartBody, place: str, media: Media) -> Part:
+async def _part(part: PartBody, place: str, media: Media, stored: Stored | None) -> Part:
     match part:
         case PartBody(type="text" | "input_text" | "output_text", text=str() as text):
             return TextPart(text=text)
@@ -183,10 +200,12 @@ async def _part(part: PartBody, place: str, media: Media) -> Part:
             return ImagePart(data=await media.image(url, param=f"{place}.image_url"))
         case PartBody(type="input_audio", input_audio=AudioBody(data=data, format=form)):
             return AudioPart(data=await media.audio(data, form, param=f"{place}.input_audio"), format=form)
-        case PartBody(type="text" | "refusal" | "image_url" | "input_audio" as kind):
+        case PartBody(type="file", file=FileBody() as file):
+            return await documents.part(file, f"{place}.file", media, stored)
+        case PartBody(type="text" | "refusal" | "image_url" | "input_audio" | "file" as kind):
             raise InvalidRequest(f"A part of type `{kind}` needs `{kind}`.", param=f"{place}.{kind}")
         case _:
             raise InvalidRequest(
-                "This kind of part is not supported; there are `text`, `image_url` and `input_audio`.",
+                "This kind of part is not supported; there are `text`, `image_url`, `input_audio` and `file`.",
                 param=f"{place}.type",
             )

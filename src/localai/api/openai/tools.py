@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
+from localai.api.openai.custom import CustomBody
+from localai.api.openai.custom import tool as custom_tool
 from localai.api.openai.fields import Body
 from localai.core.errors import InvalidRequest
 from localai.core.task import Tool, ToolChoice
@@ -22,10 +24,11 @@ class FunctionBody(Body):
 
 
 class ToolBody(Body):
-    """A tool; kinds other than `function` run in OpenAI's own cloud and are left out here."""
+    """A tool; kinds other than `function` and `custom` run in OpenAI's own cloud and are left out here."""
 
     type: str = "function"
     function: FunctionBody | None = None
+    custom: CustomBody | None = None
 
 
 class NameBody(Body):
@@ -39,6 +42,13 @@ class ChosenBody(Body):
 
     type: str | None = None
     function: NameBody | None = None
+    custom: NameBody | None = None
+
+    @property
+    def named(self) -> str | None:
+        """The name of the tool."""
+        chosen = self.function or self.custom
+        return None if chosen is None else chosen.name
 
 
 class AllowedBody(Body):
@@ -49,10 +59,11 @@ class AllowedBody(Body):
 
 
 class ChoiceBody(Body):
-    """A rule: a bare word, `{"type": "function", "function": {"name"}}`, `{"name"}`, or `{"allowed_tools": {...}}`."""
+    """A rule: a bare word, `{"type": "function", "function": {"name"}}`, the same with `custom`, or `allowed_tools`."""
 
     word: str | None = None
     function: NameBody | None = None
+    custom: NameBody | None = None
     name: str | None = None
     allowed_tools: AllowedBody | None = None
 
@@ -77,6 +88,10 @@ class Tooled(Body):
         """Whether the client speaks the older form and expects `function_call` in the answer."""
         return bool(self.functions) and not self.tools
 
+    def customs(self) -> frozenset[str]:
+        """The names of the custom tools: calls of theirs are given back with their text."""
+        return frozenset(tool.custom.name for tool in self.tools or () if tool.type == "custom" and tool.custom)
+
     def offer(self) -> "Offer":
         """The tools the model may use and the rule for choosing among them.
 
@@ -99,29 +114,41 @@ class Offer(NamedTuple):
 def _tools(body: Tooled) -> tuple[Tool, ...]:
     place = "functions" if body.legacy() else "tools"
     found: dict[str, Tool] = {}
-    for index, function in enumerate(_functions(body)):
-        if function is None:
+    for index, tool in enumerate(_offered(body)):
+        if tool is None:
             continue
-        if function.name in found:
-            raise InvalidRequest(f"The tool `{function.name}` is there twice.", param=f"{place}.{index}")
-        found[function.name] = Tool(
-            name=function.name,
-            description=function.description or "",
-            parameters=function.parameters or {"type": "object", "properties": {}},
-            strict=bool(function.strict),
-        )
+        if tool.name in found:
+            raise InvalidRequest(f"The tool `{tool.name}` is there twice.", param=f"{place}.{index}")
+        found[tool.name] = tool
     return tuple(found.values())
 
 
-def _functions(body: Tooled) -> list[FunctionBody | None]:
+def _offered(body: Tooled) -> list[Tool | None]:
+    """The tools in their places; None for one that is left out."""
     if body.legacy():
-        return list(body.functions or ())
-    functions: list[FunctionBody | None] = []
-    for index, tool in enumerate(body.tools or ()):
-        if tool.type == "function" and tool.function is None:
-            raise InvalidRequest("A tool of type `function` needs `function`.", param=f"tools.{index}.function")
-        functions.append(tool.function if tool.type == "function" else None)
-    return functions
+        return [_function(function) for function in body.functions or ()]
+    return [_tool(tool, f"tools.{index}") for index, tool in enumerate(body.tools or ())]
+
+
+def _tool(body: ToolBody, place: str) -> Tool | None:
+    match body:
+        case ToolBody(type="function", function=FunctionBody() as function):
+            return _function(function)
+        case ToolBody(type="custom", custom=CustomBody() as described):
+            return custom_tool(described, place)
+        case ToolBody(type="function" | "custom" as kind):
+            raise InvalidRequest(f"A tool of type `{kind}` needs `{kind}`.", param=f"{place}.{kind}")
+        case _:
+            return None
+
+
+def _function(body: FunctionBody) -> Tool:
+    return Tool(
+        name=body.name,
+        description=body.description or "",
+        parameters=body.parameters or {"type": "object", "properties": {}},
+        strict=bool(body.strict),
+    )
 
 
 def _offer(tools: tuple[Tool, ...], choice: ChoiceBody | None, param: str) -> Offer:
@@ -134,10 +161,14 @@ def _offer(tools: tuple[Tool, ...], choice: ChoiceBody | None, param: str) -> Of
             return _required(tools, param)
         case ChoiceBody(allowed_tools=AllowedBody() as allowed):
             return _allowed(tools, allowed, param)
-        case ChoiceBody(function=NameBody(name=name)) | ChoiceBody(name=str() as name):
+        case (
+            ChoiceBody(function=NameBody(name=name))
+            | ChoiceBody(custom=NameBody(name=name))
+            | ChoiceBody(name=str() as name)
+        ):
             return _named(tools, name, param)
         case ChoiceBody():
-            raise InvalidRequest(f"`{param}` must be `auto`, `none`, `required` or name a function.", param=param)
+            raise InvalidRequest(f"`{param}` must be `auto`, `none`, `required` or name a tool.", param=param)
 
 
 def _required(tools: tuple[Tool, ...], param: str) -> Offer:
@@ -153,7 +184,7 @@ def _named(tools: tuple[Tool, ...], name: str, param: str) -> Offer:
 
 
 def _allowed(tools: tuple[Tool, ...], allowed: AllowedBody, param: str) -> Offer:
-    names = {chosen.function.name for chosen in allowed.tools if chosen.function is not None}
+    names = {chosen.named for chosen in allowed.tools if chosen.named is not None}
     missing = sorted(names - {tool.name for tool in tools})
     if missing:
         raise InvalidRequest(f"`{param}` allows `{missing[0][:100]}`, which is not among the tools.", param=param)

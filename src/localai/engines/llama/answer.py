@@ -89,6 +89,8 @@ class Answer:
             self._reading(chunk.prompt_progress)
         elif time.monotonic() - self._spoke > _SILENCE:
             self._out(Progress(stage="prefill", done=self._prompt, total=self._prompt))
+        if chunk.verbose is not None and chunk.verbose.stopping_word:
+            self._stopped = chunk.verbose.stopping_word
         if chunk.usage is not None:
             self._account(chunk)
         if chunk.error is not None:
@@ -153,8 +155,6 @@ class Answer:
             prompt=usage.prompt_tokens, completion=completion, cached=cached, thought=min(self._thought, completion)
         )
         self._times(chunk.timings)
-        if chunk.verbose is not None and chunk.verbose.stopping_word:
-            self._stopped = chunk.verbose.stopping_word
 
     def _times(self, times: chunks.Times | None) -> None:
         if times is not None:

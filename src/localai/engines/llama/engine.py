@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 from typing import Any, assert_never
 
-from localai.core.errors import InvalidModel, ModelLoadFailed, TaskNotSupported
+from localai.core.errors import InvalidModel, LocalAIError, ModelLoadFailed, TaskNotSupported
 from localai.core.event import Done, Text, Tokens, Usage
 from localai.core.model import Loaded, Model, Sizing
 from localai.core.task import Detokenize, Embed, Generate, Render, Rerank, Task, Tokenize
@@ -124,7 +124,7 @@ class LlamaEngine:
                 dimensions=vectors.dimensions(self._server) if self._mode == "embed" else 0,
                 description=_description(facts),
             )
-        template = _template(properties)
+        template = _template(properties, side)
         self._generator = Generator(self._server, side, model, sizing, template, vocabulary)
         senses = properties.get("modalities", {})
         tasks = ["chat", "complete", "tokenize"]
@@ -163,15 +163,25 @@ def _socket(folder: Path) -> Path:
     return path if len(os.fsencode(path)) <= _PATH else Path(os.path.relpath(path))
 
 
-def _template(properties: dict[str, Any]) -> Template:
+def _template(properties: dict[str, Any], side: Side) -> Template:
     text = str(properties.get("chat_template", ""))
     able = properties.get("chat_template_caps", {})
     return Template(
         tools=bool(able.get("supports_tools")) and bool(able.get("supports_tool_calls")),
         system=bool(able.get("supports_system_role", True)),
+        midway=_takes(side, "user", "system"),
         alternating="raise_exception" in text and "alternate" in text,
         thinking="enable_thinking" in text or "<think>" in text or "reasoning_content" in text,
     )
+
+
+def _takes(side: Side, *roles: str) -> bool:
+    """Whether the model's template takes these turns in a row."""
+    try:
+        side.post("/apply-template", {"messages": [{"role": role, "content": "Hello."} for role in roles]})
+    except LocalAIError:
+        return False
+    return True
 
 
 def _description(facts: dict[str, Any]) -> str:

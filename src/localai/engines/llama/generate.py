@@ -75,8 +75,12 @@ class Generator:
         answer.finish()
 
     def render(self, chat: Chat) -> str:
-        """Write a conversation out by the chat template."""
-        written = self._conversation(chat, native=self._native(chat), held=False)
+        """Write a conversation out as a generation of free text would write it, tools included."""
+        native = self._native(chat)
+        offered = bool(chat.tools)
+        written = self._conversation(chat, native=native, held=offered and chat.tool_choice.mode == "required")
+        if native and offered and chat.tool_choice.mode == "auto":
+            written |= _native_choice(chat)
         return str(self._side.post("/apply-template", written)["prompt"])
 
     def can_infill(self) -> bool:
@@ -122,7 +126,7 @@ class Generator:
                 self._talk(task, talk, answer)
         elif native:
             answer.judge(Offered(chat.tools))
-            self._talk(task, {**talk, "tool_choice": "auto", "parallel_tool_calls": chat.parallel_calls}, answer)
+            self._talk(task, {**talk, **_native_choice(chat)}, answer)
         else:
             offered = Offered(chat.tools)
             answer.use(lambda out: Caught(out, offered))
@@ -185,6 +189,11 @@ class Generator:
                 return None
             case _:
                 assert_never(task.format)
+
+
+def _native_choice(chat: Chat) -> Body:
+    """What a template that knows tools is told about their use."""
+    return {"tool_choice": "auto", "parallel_tool_calls": chat.parallel_calls}
 
 
 def _holds_calls(task: Generate, chat: Chat) -> bool:

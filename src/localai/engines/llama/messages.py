@@ -17,6 +17,8 @@ class Template(Frozen, frozen=True):
 
     tools: bool = False
     system: bool = True
+    midway: bool = True
+    """It takes a system message behind the first turn."""
     alternating: bool = False
     """It refuses two turns of the same role in a row."""
     thinking: bool = False
@@ -45,6 +47,8 @@ def messages(chat: Chat, template: Template, *, system: str | None, native: bool
         turns = _plain(turns)
         if shown:
             turns = _with_system(turns, _instructions(shown, forced=forced, several=chat.parallel_calls))
+    if not (template.system and template.midway):
+        turns = _leading(turns)
     if not template.system:
         turns = _without_system(turns)
     if template.alternating:
@@ -110,6 +114,16 @@ def _with_system(turns: list[Message], text: str) -> list[Message]:
         joined = Message(role="system", content=(*turns[0].content, TextPart(text="\n\n" + text)))
         return [joined, *turns[1:]]
     return [Message(role="system", content=(TextPart(text=text),)), *turns]
+
+
+def _leading(turns: list[Message]) -> list[Message]:
+    """One system message at the beginning; later ones become user messages where they stand, as in the turn before."""
+    first = next((place for place, turn in enumerate(turns) if turn.role != "system"), len(turns))
+    content: list[Part] = []
+    for turn in turns[:first]:
+        content += [TextPart(text="\n\n"), *turn.content] if content else turn.content
+    later = [Message(role="user", content=turn.content) if turn.role == "system" else turn for turn in turns[first:]]
+    return [Message(role="system", content=tuple(content)), *later] if first else later
 
 
 def _without_system(turns: list[Message]) -> list[Message]:

@@ -388,3 +388,27 @@ async def test_many_choices_count_their_prompt_once():
     body = reply([heard(Text(text="a"), done), heard(Text(text="b"), done)], HEAD, await ask(n=2))
     assert [choice["index"] for choice in body["choices"]] == [0, 1]
     assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (10, 8)
+
+
+async def test_sound_as_an_answer_is_refused():
+    """No model answers with sound, and a request for it says so instead of getting text alone."""
+    assert (await ask(modalities=["text"])).tasks[0].prompt.messages
+    with pytest.raises(InvalidRequest) as caught:
+        await ask(modalities=["text", "audio"], audio={"voice": "alloy", "format": "wav"})
+    assert caught.value.param == "modalities"
+
+
+@pytest.mark.parametrize(
+    ("fields", "thought"),
+    [
+        ({"reasoning_content": "a"}, "a"),
+        ({"reasoning": "b"}, "b"),
+        ({"reasoning_content": "a", "reasoning": "b"}, "a"),
+        ({"reasoning": {"effort": "high"}}, None),
+        ({}, None),
+    ],
+)
+async def test_reasoning_comes_back_under_both_names(fields, thought):
+    """The reasoning of an earlier answer is taken under either name; other forms are left out."""
+    messages = [*HI, {"role": "assistant", "content": "x", **fields}, *HI]
+    assert (await task(messages=messages)).prompt.messages[1].thought == thought

@@ -61,7 +61,7 @@ def test_models_are_listed_with_and_without_the_prefix(server):
         for name in names:
             status, _, row = server.ask("GET", f"{prefix}/models/{name}")
             assert (status, row["id"], row["object"], row["created"]) == (200, name, "model", 1700000000)
-    assert server.ask("GET", "/v1/models/parrot")[2]["id"] == "echo"
+    assert server.ask("GET", "/v1/models/parrot")[2]["root"] == "echo"
 
 
 def test_unknown_models_are_not_found(server):
