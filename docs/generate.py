@@ -12,18 +12,11 @@ for name in [name for name in os.environ if name.startswith("LOCALAI_")]:
     del os.environ[name]  # defaults are documented, not what this machine happens to be set to
 os.environ["COLUMNS"] = "100"
 
-from localai.api import admin, operations  # noqa: E402
-from localai.api.anthropic import routes as anthropic  # noqa: E402
-from localai.api.llamacpp import routes as llamacpp  # noqa: E402
-from localai.api.lmstudio import routes as lmstudio  # noqa: E402
-from localai.api.mcp import routes as mcp  # noqa: E402
-from localai.api.ollama import routes as ollama  # noqa: E402
-from localai.api.openai import routes  # noqa: E402
-from localai.api.responses import routes as responses  # noqa: E402
+from localai import house  # noqa: E402
 from localai.api.table import Row  # noqa: E402
-from localai.api.vectors import routes as vectors  # noqa: E402
 from localai.cli.reference import cli_markdown, settings_markdown  # noqa: E402
 from localai.core.errors import BY_CODE  # noqa: E402
+from localai.house import House  # noqa: E402
 from localai.loader.file import ModelFile  # noqa: E402
 from localai.observe.metrics import Metrics  # noqa: E402
 
@@ -86,21 +79,16 @@ def _kind(field: dict[str, Any]) -> str:
     return field.get("type", "any")
 
 
+class Nobody:
+    """Stands for a service where nothing is called."""
+
+    def __getattr__(self, name: str) -> None:
+        """Have nothing."""
+
+
 def rows() -> list[Row]:
-    """The route table; nothing is called, so the services behind the handlers are left out."""
-    nobody = cast("Any", None)
-    return [
-        *operations.rows(nobody, nobody, ""),
-        *routes.rows(nobody, manage=nobody),
-        *responses.rows(nobody, nobody, nobody, nobody),
-        *llamacpp.rows(nobody, nobody, nobody, nobody, nobody),
-        *lmstudio.rows(nobody, nobody, nobody),
-        *anthropic.rows(nobody, batches=cast("Any", object())),
-        *ollama.rows(nobody, nobody, nobody, nobody),
-        *vectors.rows(nobody),
-        *mcp.rows(nobody, nobody, nobody),
-        *admin.rows(nobody),
-    ]
+    """The route table; the services behind it are left out."""
+    return house.rows(House(*(cast("Any", Nobody()) for _ in House._fields)))
 
 
 def paths() -> str:

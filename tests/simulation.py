@@ -216,7 +216,7 @@ class World:
             assert all(each.key != stop.key for each in self.waiting.values()), "a start that is awaited was evicted"
         if stop.why == "evicted" and all(each.background for each in self.waiting.values()):
             superseded = self.fleet.seats[stop.key].superseded
-            quiet = self.now - process.used >= self.fleet.limits.quiet
+            quiet = self.now >= process.used + self.fleet.limits.quiet
             assert superseded or quiet, (
                 f"{stop.key} was evicted for the background {self.now - process.used} s after use"
             )

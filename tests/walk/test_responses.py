@@ -1,5 +1,6 @@
 """Responses through the real gateway and the echo engine's real process, over real sockets."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -9,6 +10,8 @@ import time
 import urllib.request
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 import codexes
 from gateway import Gateway, gateway, write_echo
@@ -211,3 +214,53 @@ def test_what_is_one_owners_does_not_exist_for_another(echo_gateway: Gateway):
     for method, end in (("GET", ""), ("GET", "?stream=true"), ("POST", "/cancel"), ("DELETE", "")):
         assert echo_gateway.ask(method, path + end, None, Authorization=f"Bearer {stranger}")[0] == 404
     assert echo_gateway.ask("POST", f"{path}/cancel")[1]["status"] == "cancelled"
+
+
+def socket_of(running: Gateway):
+    url = f"ws://127.0.0.1:{running.port}{PATH}"
+    return connect(url, additional_headers={"Authorization": f"Bearer {running.key}"})
+
+
+def received(socket):
+    """All messages until the server closes the connection."""
+    messages = []
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            messages.append(socket.recv(30))
+    return messages
+
+
+@pytest.mark.parametrize("polite", [True, False])
+def test_leaving_a_websocket_frees_the_slot(echo_gateway: Gateway, polite):
+    """When the client of a WebSocket goes, with or without a word, the engine stops."""
+    with socket_of(echo_gateway) as socket:
+        socket.send(json.dumps({"type": "response.create", "model": "slow", "input": WORDS}))
+        assert json.loads(socket.recv(30))["type"] == "response.created"
+        until(lambda: busy(echo_gateway) == 1)
+        if not polite:
+            socket.socket.shutdown(2)
+    until(lambda: busy(echo_gateway) == 0)
+
+
+def test_a_stopping_server_finishes_what_a_websocket_asked_for(tmp_path):
+    """At SIGTERM a response on a WebSocket is finished, then its connection is closed as one of a service that goes."""
+    write_echo(tmp_path, options={"delay": 0.02}, context=100000)
+    with gateway(tmp_path) as running, socket_of(running) as socket:
+        socket.send(json.dumps({"type": "response.create", "model": "echo", "input": "word " * 40}))
+        assert json.loads(socket.recv(30))["type"] == "response.created"
+        running.process.send_signal(signal.SIGTERM)
+        events = [json.loads(message) for message in received(socket)]
+        assert events[-1]["type"] == "response.completed"
+        assert socket.close_code == 1012
+        assert running.process.wait(20) == 0
+
+
+def test_a_websocket_takes_no_more_than_a_body_may_be(tmp_path):
+    """A message that is larger than a body may be ends its connection, and the server goes on."""
+    write_echo(tmp_path)
+    with gateway(tmp_path, body_limit="2000") as running:
+        with socket_of(running) as socket:
+            socket.send("x" * 5000)
+            assert received(socket) == []
+            assert socket.close_code == 1009
+        assert ask(running)["status"] == "completed"

@@ -73,14 +73,23 @@ def rows(manage: Manage) -> list[Row]:
         Row("GET", f"{at}/status", do.status, "models", "The server as a whole", tag=_TAG),
         Row("GET", f"{at}/models", do.models, "models", "What is installed", tag=_TAG),
         Row("GET", one, do.model, "models", "Everything about a model", tag=_TAG),
-        Row("DELETE", one, do.remove, "models", "Remove a model", tag=_TAG),
+        Row("DELETE", one, do.remove, "models", "Remove a model", tag=_TAG, status=204),
         Row("GET", f"{at}/loaded", do.loaded, "models", "What is loaded", tag=_TAG),
         Row("POST", f"{at}/load", do.load, "models", "Load a model", LoadBody, _TAG),
-        Row("POST", f"{at}/unload", do.unload, "models", "Unload a model", UnloadBody, _TAG),
-        Row("POST", f"{at}/pull", do.pull, "models", "Install a model (NDJSON of its progress)", PullBody, _TAG),
+        Row("POST", f"{at}/unload", do.unload, "models", "Unload a model", UnloadBody, _TAG, status=204),
+        Row(
+            "POST",
+            f"{at}/pull",
+            do.pull,
+            "models",
+            "Install a model (NDJSON of its progress)",
+            PullBody,
+            _TAG,
+            media=("application/x-ndjson",),
+        ),
         Row("GET", f"{at}/keys", do.keys, "admin", "All keys", tag=_TAG),
-        Row("POST", f"{at}/keys", do.create_key, "admin", "Make a key", KeyBody, _TAG),
-        Row("DELETE", f"{at}/keys/{{id}}", do.revoke_key, "admin", "Make a key void", tag=_TAG),
+        Row("POST", f"{at}/keys", do.create_key, "admin", "Make a key", KeyBody, _TAG, status=201),
+        Row("DELETE", f"{at}/keys/{{id}}", do.revoke_key, "admin", "Make a key void", tag=_TAG, status=204),
     ]
 
 

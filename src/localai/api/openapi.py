@@ -115,7 +115,7 @@ def _operation(row: "Row", body: dict[str, Any] | None) -> dict[str, Any]:
         "summary": row.summary,
         "tags": [row.tag] if row.tag else [],
         "x-scope": row.scope,
-        "responses": {"200": _answer(row.answer), "default": _failure(row.path)},
+        "responses": {str(row.status): _answer(row), "default": _failure(row.path)},
     }
     names = [match[1] for match in _PARAMETER.finditer(row.path)]
     if names:
@@ -129,8 +129,14 @@ def _operation(row: "Row", body: dict[str, Any] | None) -> dict[str, Any]:
     return operation
 
 
-def _answer(schema: dict[str, Any] | None) -> dict[str, Any]:
-    return {"description": "Done.", "content": {"application/json": {"schema": schema or {}}}}
+def _answer(row: "Row") -> dict[str, Any]:
+    if row.status == 204:
+        return {"description": "Done."}
+    kinds = list(row.media)
+    if row.body is not None and "stream" in row.body.model_fields:
+        kinds.append("application/x-ndjson" if spoken({"path": row.path}) == "ollama" else "text/event-stream")
+    schemas = {kind: (row.answer or {}) if kind == "application/json" else {} for kind in kinds}
+    return {"description": "Done.", "content": {kind: {"schema": schema} for kind, schema in schemas.items()}}
 
 
 def _failure(path: str) -> dict[str, Any]:

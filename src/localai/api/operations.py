@@ -37,7 +37,15 @@ def rows(readiness: Readiness, metrics: Metrics, version: str) -> list[Row]:
         Row("GET", "/healthz", routes.health, "public", "How the server is", tag=_TAG, answer=_STATUS),
         Row("GET", "/readyz", routes.ready, "public", "Whether the server takes work", tag=_TAG, answer=_STATUS),
         Row("GET", "/version", routes.tell_version, "public", "The version of the server", tag=_TAG),
-        Row("GET", "/metrics", routes.render, "metrics", "Figures in Prometheus' text format", tag=_TAG),
+        Row(
+            "GET",
+            "/metrics",
+            routes.render,
+            "metrics",
+            "Figures in Prometheus' text format",
+            tag=_TAG,
+            media=("text/plain",),
+        ),
     ]
 
 

@@ -116,7 +116,7 @@ class Server:
         if drain is not None:
             await self._unless_forced(_awaited(drain))
         for connection in self._state.connections.difference(ours(self._state.connections)):
-            connection.shutdown()  # a WebSocket: what it asked for has been answered
+            socket.leave(connection)
         await self._unless_forced(self._settle())
         await self._end()
 

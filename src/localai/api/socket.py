@@ -11,6 +11,8 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+LEAVING = 1012
+"""The code of an end that is the server's: it restarts, or goes."""
 _MODULE = "uvicorn.protocols.websockets.websockets_sansio_impl"
 
 
@@ -40,3 +42,8 @@ def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any
     made = WebSocketsSansIOProtocol(config, server_state, app_state)
     made.logger = silent
     return made
+
+
+def leave(connection: Any) -> None:
+    """Tell whoever serves a WebSocket that the server leaves, so that it ends once its work is done."""
+    connection.queue.put_nowait({"type": "websocket.disconnect", "code": LEAVING})

@@ -41,7 +41,7 @@ class Unguarded(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One route. `body` describes what the handler reads; `answer` is the JSON schema of a 200."""
+    """One route. `body` describes what the handler reads; `answer` is the JSON schema of what it answers."""
 
     method: str
     path: str
@@ -53,6 +53,10 @@ class Row:
     answer: dict[str, Any] | None = None
     listed: bool = True
     """Whether the OpenAPI document shows it."""
+    media: tuple[str, ...] = ("application/json",)
+    """What it answers in; a body with the field `stream` adds the dialect's kind of stream by itself."""
+    status: int = 200
+    """The status when all is well; 204 answers nothing."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The fleet: the one owner of what runs. It tells the plan what happened and carries out what the plan decides."""
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncGenerator, Callable
 
@@ -13,7 +14,7 @@ from localai.fleet import census, process, state
 from localai.fleet.budget import Budget
 from localai.fleet.loop import Loop
 from localai.fleet.snapshot import Snapshot
-from localai.fleet.ticket import Ticket
+from localai.fleet.ticket import GaveWay, Ticket
 from localai.fleet.worker import Patience
 from localai.loader.catalog import Catalog
 from localai.observe.logs import get
@@ -27,6 +28,10 @@ _NOTEWORTHY = 0.02
 """Share of the budget by which it must change for the plan to hear of it."""
 _HASTE = 0.5
 """Seconds a process gets to end by itself when the server's own time is over."""
+_POLITE = 8
+"""Times that a background request stops, while its prompt is read, for others that come."""
+_CALM = 60.0
+"""Seconds at most that it then waits until their prompts are read."""
 _UNLOAD = 60.0
 """Seconds that an unload waits for running requests."""
 
@@ -111,19 +116,27 @@ class Fleet:
             LocalAIError: Refused, or failed; nothing follows.
         """
         light = isinstance(task, Tokenize | Detokenize | Render)
-        ticket = await self._ask(model, light=light, keep_alive=keep_alive, background=background)
-        ticket.on_unread = on_unread
-        try:
-            async for stage in ticket.stages():
-                yield (Progress(stage=stage),)
-            stream = await ticket.open(task, self._settings.request_timeout)
-            while True:
-                batch = await stream.batch()
-                yield batch
-                if isinstance(batch[-1], Done):
-                    return
-        finally:
-            ticket.close()
+        for given_way in itertools.count():
+            ticket = await self._ask(model, light=light, keep_alive=keep_alive, background=background)
+            ticket.on_unread = on_unread
+            ticket.firm = given_way >= _POLITE
+            try:
+                async for stage in ticket.stages():
+                    yield (Progress(stage=stage),)
+                if background:
+                    await self._calm(ticket)
+                stream = await ticket.open(task, self._settings.request_timeout)
+                while True:
+                    batch = await stream.batch()
+                    if not ticket.begun.is_set():
+                        ticket.hear(batch)
+                    yield batch
+                    if isinstance(batch[-1], Done):
+                        return
+            except GaveWay:
+                continue
+            finally:
+                ticket.close()
 
     async def load(self, model: Model, keep_alive: float | None = None) -> Loaded:
         """Load a model, or return at once when it is loaded.
@@ -156,6 +169,13 @@ class Fleet:
         """Memory and models as they are now."""
         return self._loop.roster.snapshot(self._loop.fleet, self._loop.now())
 
+    async def _calm(self, ticket: Ticket) -> None:
+        """Wait until the worker reads no prompt for others, but not for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CALM):
+                while (other := self._loop.reading(ticket.worker)) is not None:
+                    await other.begun.wait()
+
     async def _ask(self, model: Model, *, light: bool, keep_alive: float | None, background: bool = False) -> Ticket:
         loop = self._loop
         key = loop.roster.key(model)
@@ -167,7 +187,7 @@ class Fleet:
             need = sizing.memory.total
         else:
             need = seat.estimate
-        ticket = Ticket(next(self._requests), key, model.name, loop.ended)
+        ticket = Ticket(next(self._requests), key, model.name, loop.ended, light=light, background=background)
         loop.tickets[ticket.request] = ticket
         stay = next(value for value in (keep_alive, model.keep_alive, self._settings.keep_alive) if value is not None)
         loop.tell(

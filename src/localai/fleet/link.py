@@ -12,7 +12,7 @@ import msgspec
 
 from localai import wire
 from localai.core.errors import EngineCrashed, InternalError, LocalAIError, from_code
-from localai.core.event import ENDS, Done, Event, Failed
+from localai.core.event import ENDS, Done, Event, Failed, Progress
 from localai.core.task import Task
 
 _HELD = 2 * wire.FRAME_LIMIT
@@ -44,6 +44,11 @@ class Stream:
     def starved(self) -> bool:
         """Whether the worker waits for this stream's reader, not the other way round."""
         return self._owed <= 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing waits to be read but how far the request is."""
+        return all(isinstance(event, Progress) for event in self._events)
 
     async def batch(self) -> tuple[Event, ...]:
         """Wait for the next events; the last one of all is Done.

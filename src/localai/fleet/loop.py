@@ -78,6 +78,13 @@ class Loop:
         self.tickets.pop(ticket.request, None)
         self.tell(state.Gone(key=ticket.key, request=ticket.request))
 
+    def reading(self, worker: Worker | None) -> Ticket | None:
+        """A request that is not in the background, and whose prompt this worker reads."""
+        for ticket in self.tickets.values():
+            if ticket.worker is worker and not (ticket.light or ticket.background or ticket.begun.is_set()):
+                return ticket
+        return None
+
     def _do(self, action: do.Action) -> None:
         match action:
             case do.Start():
@@ -145,6 +152,9 @@ class Loop:
             return
         self._metrics.waited(ticket.name, self.now() - ticket.since)
         ticket.grant(worker)
+        if not (ticket.light or ticket.background):
+            for other in [each for each in self.tickets.values() if each.background and each.worker is worker]:
+                other.give_way()
 
     def _refuse(self, refuse: do.Refuse) -> None:
         error = from_code(refuse.code, refuse.message, retry_after=refuse.retry_after)

@@ -242,7 +242,9 @@ def _times(draft: Draft) -> list[float]:
         if isinstance(state, Ready):
             end = policy.expires(seat)
             times += [] if end is None else [end]
-            times += [policy.safe_until(state, limits), state.used + limits.quiet] if short else []
+            times += [policy.safe_until(state, limits)] if short else []
+            behind = bool(seat.waiting) and seat.waiting[0].background
+            times += [state.used + limits.quiet] if short or behind else []
     return times
 
 

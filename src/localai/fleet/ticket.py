@@ -5,21 +5,41 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Literal
 
 from localai.core.errors import GenerationTimeout, LocalAIError
+from localai.core.event import Progress
 from localai.core.task import Task
 from localai.fleet.link import Stream
 from localai.fleet.state import Key
 from localai.fleet.worker import Worker
 
 if TYPE_CHECKING:
-    from localai.core.event import Done
+    from localai.core.event import Done, Event
 
 Stage = Literal["queued", "loading"]
+
+
+class GaveWay(LocalAIError):
+    """A request in the background stopped, before its answer began, for another one; it is to be asked again."""
 
 
 class Ticket:
     """Used on the event loop; `on_gone` is called once, when the worker (if there was one) is done with it."""
 
-    def __init__(self, request: int, key: Key, name: str, on_gone: Callable[["Ticket"], None]) -> None:
+    def __init__(
+        self,
+        request: int,
+        key: Key,
+        name: str,
+        on_gone: Callable[["Ticket"], None],
+        *,
+        light: bool = False,
+        background: bool = False,
+    ) -> None:
+        self.light = light
+        self.background = background
+        self.firm = False
+        """It gives way no more."""
+        self.begun = asyncio.Event()
+        """Its prompt is read: the answer has begun (or is over)."""
         self.request = request
         self.key = key
         self.name = name
@@ -92,8 +112,20 @@ class Ticket:
         self._timer = self._loop.call_later(seconds, self._expire, seconds)
         return stream
 
+    def hear(self, batch: tuple["Event", ...]) -> None:
+        """Note in the events whether the answer has begun."""
+        if not all(isinstance(event, Progress) for event in batch):
+            self.begun.set()
+
+    def give_way(self) -> None:
+        """Stop with GaveWay, unless the answer has begun."""
+        stream = self._stream
+        if stream is not None and not self.firm and not self.begun.is_set() and stream.silent:
+            stream.fail(GaveWay())
+
     def close(self) -> None:
         """Nobody wants it any more. Call it in any case, any number of times."""
+        self.begun.set()
         if self._timer is not None:
             self._timer.cancel()
         if self._stream is not None:

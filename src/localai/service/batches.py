@@ -96,6 +96,7 @@ class Batches:
         """Stop all work; it goes on after the next start."""
         if self._sweeping is not None:
             self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
         await self._driver.stop()
 
     async def add(

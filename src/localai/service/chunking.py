@@ -69,7 +69,7 @@ def chunks(text: str, rule: Rule) -> list[str]:
 
 
 def _cut(text: str, rule: Rule, *, last: bool) -> tuple[list[str], int]:
-    """The chunks of a block, and how many characters of it are done: the rest belongs to the next, unless it is last."""
+    """The chunks of a block, and how many characters of it are done; of the last block, all are."""
     grid = _Grid(text)
     found: list[str] = []
     start = 0

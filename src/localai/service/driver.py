@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from localai.core.caller import Caller
-from localai.core.errors import NotFound, ShuttingDown
+from localai.core.errors import LocalAIError, NotFound, ShuttingDown
 from localai.observe.logs import get
 from localai.service.files import Files
 from localai.service.requests import Mistake, Requests
@@ -25,7 +25,7 @@ READING = 2
 """Files of requests that are read at a time."""
 OUTPUT = 30 * 86400
 """Seconds for which the files of results are kept, unless something else is asked for."""
-AGAIN = 10.0
+AGAIN = 30.0
 """Seconds after which a step is tried again that the disk or a quota refused."""
 OPEN: Final = ("validating", "in_progress", "finalizing", "cancelling")
 """The states of a batch that has not ended."""
@@ -106,6 +106,9 @@ class Driver:
                 await self._step(stored)
             except (NotFound, ShuttingDown):
                 return
+            except LocalAIError as error:
+                log.warning("batch step put off", batch=identifier, code=error.code)
+                await self._pause(AGAIN)
             except Exception as error:  # noqa: BLE001 - a batch is never given up before its time
                 log.failure("batch step failed", error, batch=identifier)
                 await self._pause(AGAIN)
@@ -123,6 +126,10 @@ class Driver:
     async def _validate(self, stored: Stored) -> None:
         await self._lines.remove(stored.owner, stored.id)
         requests = Requests(stored.payload["endpoint"])
+        if self._clock() >= stored.payload["times"]["expires"]:
+            mistake = Mistake(code="batch_expired", message="The file of requests could not be read in time.")
+            await self.change(stored, "failed", errors=msgspec.to_builtins([mistake]), counts={})
+            return
         try:
             file = await self._files.get(stored.owner, stored.payload["file"])
         except NotFound:

@@ -73,7 +73,7 @@ class Vault:
                 yield content
             except BaseException:
                 self._release(content.digest)
-                with contextlib.suppress(StorageFailed):  # what stays is found by the next sweep
+                with contextlib.suppress(StorageFailed):  # what stays is found at the next start
                     await self.collect(content.digest)
                 raise
             self._release(content.digest)

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from localai.api.replies import json_reply
-from localai.api.table import Row, Unguarded, build
+from localai.api.table import Row, SocketRow, Unguarded, build
 from localai.core.caller import Caller
 from wire_server import FixedKeys, serving
 
@@ -64,3 +64,13 @@ async def test_methods_of_one_path():
         assert (await gateway.ask("GET", "/x")).body == b"1"
         assert (await gateway.ask("POST", "/x", b"")).status == 401
         assert (await gateway.ask("PUT", "/x", b"")).headers["allow"] == "get, head, post"
+
+
+def test_websocket_without_scope():
+    """D1: it holds for WebSockets as well."""
+
+    async def talk(_socket, _caller):
+        """Never called."""
+
+    with pytest.raises(Unguarded, match="WEBSOCKET /x"):
+        build([], FixedKeys(), sockets=[SocketRow("/x", talk, "")])  # type: ignore[arg-type] - what is tested

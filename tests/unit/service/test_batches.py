@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -10,8 +11,11 @@ from localai.core.caller import Caller
 from localai.core.errors import Conflict, NotFound, RateLimited
 from localai.service import batches as module
 from localai.service.batches import Batches
+from localai.service.driver import Write
 from localai.service.files import Files
+from localai.service.runner import Performer
 from localai.storage.database import Database
+from localai.storage.lines import Line
 from localai.storage.objects import Stored
 from storing import Clock, Dying, pieces
 
@@ -24,7 +28,7 @@ async def answer(caller: Caller, body: bytes) -> bytes:
     return body
 
 
-def written(line, batch: str) -> bytes:
+def written(line: Line, batch: str) -> bytes:
     return json.dumps([batch, line.name, line.state]).encode()
 
 
@@ -36,7 +40,14 @@ class House:
         self.clock = Clock()
         self.asked: list[bytes] = []
 
-    async def open(self, database, perform=answer, write=written, kind="batch") -> Batches:
+    async def open(
+        self,
+        database: Database | Dying,
+        perform: Performer = answer,
+        write: Write | None = written,
+        kind: str = "batch",
+    ) -> Batches:
+        database = cast("Database", database)
         self.files = Files(database, self.folder / "files", limit=10**6, quota=10**6, reserve=0, clock=self.clock)
 
         async def noted(caller: Caller, body: bytes) -> bytes:
@@ -92,7 +103,7 @@ async def database(tmp_path: Path):
 @pytest.mark.parametrize("after", [False, True])
 async def test_a_death_at_any_write(house: House, database: Database, after: bool):
     """Wherever a server dies, before or after a write, the next one ends the batch: one result each, one file."""
-    deaths = 0
+    deaths, dying = 0, Dying(database, 0, after=after)
     for writes in range(60):
         batches = await house.open(database)
         file = await house.file(3)
@@ -256,7 +267,9 @@ async def test_a_batch_that_waits_for_its_turn_is_cancelled_at_once(house: House
     await batches.stop()
 
 
-async def test_an_owner_has_so_many_batches_under_way(house: House, database: Database, monkeypatch):
+async def test_an_owner_has_so_many_batches_under_way(
+    house: House, database: Database, monkeypatch: pytest.MonkeyPatch
+):
     """One more than may be under way is refused; another owner is not touched by that."""
     monkeypatch.setattr(module, "UNFINISHED", 1)
 

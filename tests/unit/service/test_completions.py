@@ -1,6 +1,7 @@
 """Stored chat completions: found by model and metadata, bounded in number and time."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -27,7 +28,15 @@ async def put(completions: Completions, name: str, model: str = "m", **metadata:
     await completions.add("ann", {"id": name, "model": model}, [{"role": "user"}], metadata)
 
 
-async def listed(completions: Completions, *, model=None, after=None, limit=20, order="asc", **metadata: str):
+async def listed(
+    completions: Completions,
+    *,
+    model: str | None = None,
+    after: str | None = None,
+    limit: int = 20,
+    order: Literal["asc", "desc"] = "asc",
+    **metadata: str,
+) -> tuple[list[str], bool]:
     found, more = await completions.page("ann", model=model, metadata=metadata, after=after, limit=limit, order=order)
     return [stored.id for stored in found], more
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from localai.core.errors import NotFound, Overloaded, PayloadTooLarge
-from localai.service.files import AT_ONCE, Files, label
+from localai.service.files import AT_ONCE, EACH, Files, label
 from localai.storage.database import Database
 from storing import Clock, pieces
 
@@ -69,14 +69,20 @@ async def test_a_file_has_a_limit(files: Files, tmp_path: Path):
 
 
 async def test_too_many_at_a_time(files: Files):
-    """More files at a time than are written together are overloaded, and there is room again afterwards."""
+    """More files at a time than one owner, or all, may write are overloaded, and there is room again afterwards."""
     go = asyncio.Event()
 
     async def slow():
         await go.wait()
         yield b"1"
 
-    waiting = [asyncio.create_task(files.add(f"o{n}", "f", "batch", slow())) for n in range(AT_ONCE)]
+    owners = [f"o{number // EACH}" for number in range(AT_ONCE)]
+    waiting = [asyncio.create_task(files.add(owner, "f", "batch", slow())) for owner in owners[:EACH]]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await files.add(owners[0], "f", "batch", pieces(b"1"))
+    await files.add("ann", "f", "batch", pieces(b"1"))
+    waiting += [asyncio.create_task(files.add(owner, "f", "batch", slow())) for owner in owners[EACH:]]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
         await files.add("ann", "f", "batch", pieces(b"1"))

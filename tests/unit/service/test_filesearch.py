@@ -40,7 +40,18 @@ async def test_what_is_found_is_told_and_remembered():
     assert (await FileSearch(Shelf(), LOCAL, ("vs_1",)).call("file_search", {"queries": ["x"]})).text
 
 
-@pytest.mark.parametrize("arguments", [{}, {"queries": "dogs"}, {"queries": []}, {"queries": ["a", " "]}, {"queries": ["a"] * 5}, {"queries": ["a" * 9999]}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"queries": "dogs"},
+        {"queries": []},
+        {"queries": [1, " "]},
+        {"queries": ["a", " "]},
+        {"queries": ["a"] * 5},
+        {"queries": ["a" * 9999]},
+    ],
+)
 async def test_wrong_arguments_are_told(arguments):
     """Arguments without a question are an error result."""
     assert (await FileSearch(Shelf(), LOCAL, ("vs_1",)).call("file_search", arguments)).error

@@ -36,7 +36,8 @@ async def states(lines: Lines) -> list[str]:
 
 async def test_lines_run_a_few_at_a_time(lines: Lines):
     """No more lines than the bound are under way, all of them are answered as who made the batch, in order begun."""
-    running, most, seen = 0, 0, []
+    running = most = 0
+    seen: list[int] = []
 
     async def perform(caller: Caller, body: bytes) -> bytes:
         nonlocal running, most

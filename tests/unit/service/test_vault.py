@@ -72,26 +72,34 @@ async def test_nothing_is_left_of_what_fails(vault: Vault, names: Objects, tmp_p
 @pytest.mark.parametrize(
     ("number", "expected"), [(errno.ENOSPC, NotEnoughDisk), (errno.EDQUOT, NotEnoughDisk), (errno.EIO, StorageFailed)]
 )
-async def test_a_disk_that_refuses(vault: Vault, tmp_path: Path, monkeypatch, number: int, expected: type[Exception]):
+async def test_a_disk_that_refuses(
+    vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, expected: type[Exception]
+):
     """A disk that is full, at writing or at bringing to the disk, is not_enough_disk; any other trouble is not."""
 
     class Refusing:
-        def write(self, _data):
+        def write(self, _data: bytes) -> None:
             raise OSError(number, "no")
 
-        def close(self):
+        def close(self) -> None:
             pass
 
+    def _opened(*_: object) -> Refusing:
+        return Refusing()
+
+    def _ignored(*_: object) -> None:
+        pass
+
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "open", lambda *_: Refusing())
-        patched.setattr(Path, "chmod", lambda *_: None)
+        patched.setattr(Path, "open", _opened)
+        patched.setattr(Path, "chmod", _ignored)
         with pytest.raises(expected) as raised:
             async with vault.keep(pieces(b"1234"), 100):
                 pytest.fail("kept")
     assert raised.type is expected
     with monkeypatch.context() as patched:
 
-        def refuse(_descriptor):
+        def refuse(_descriptor: int) -> None:
             raise OSError(number, "no")
 
         patched.setattr("os.fsync", refuse)

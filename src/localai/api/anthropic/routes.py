@@ -27,6 +27,7 @@ from localai.service.media import Media
 from localai.service.perform import Perform
 
 _TAG = "Anthropic"
+_LINES = ("application/x-jsonl",)
 _COUNT: dict[str, Any] = {
     "type": "object",
     "required": ["input_tokens"],
@@ -80,7 +81,9 @@ def _batched(batching: Batching) -> list[Row]:
         Row("GET", one, batching.one, "infer", "Describe a message batch", tag=_TAG),
         Row("DELETE", one, batching.remove, "infer", "Forget a message batch", tag=_TAG),
         Row("POST", f"{one}/cancel", batching.cancel, "infer", "Cancel a message batch", tag=_TAG),
-        Row("GET", f"{one}/results", batching.results, "infer", "The results of a message batch", tag=_TAG),
+        Row(
+            "GET", f"{one}/results", batching.results, "infer", "The results of a message batch", tag=_TAG, media=_LINES
+        ),
     ]
 
 

@@ -10,6 +10,7 @@ from localai.service.files import Files
 from localai.service.uploads import PART, Uploads
 
 _TAG = "Files"
+_BYTES = ("application/octet-stream",)
 _ROOM = 2**20
 """Bytes of a form around its file."""
 
@@ -23,7 +24,7 @@ def rows(files: Files, uploads: Uploads, batches: Batches, keeping: Keeping) -> 
         Row("POST", "/v1/files", filed.add, "infer", "Store a file", tag=_TAG),
         Row("GET", "/v1/files", filed.page, "infer", "List the stored files", tag=_TAG),
         Row("GET", file, filed.one, "infer", "Describe a file", tag=_TAG),
-        Row("GET", f"{file}/content", filed.content, "infer", "Get a file", tag=_TAG),
+        Row("GET", f"{file}/content", filed.content, "infer", "Get a file", tag=_TAG, media=_BYTES),
         Row("DELETE", file, filed.remove, "infer", "Delete a file", tag=_TAG),
         Row("POST", "/v1/uploads", uploading.add, "infer", "Begin a large file", UploadBody, _TAG),
         Row("POST", f"{upload}/parts", uploading.add_part, "infer", "Store a part of a large file", tag=_TAG),

@@ -31,6 +31,7 @@ from localai.service.perform import Perform
 WATCHERS = 64
 """Clients that follow the events at a time."""
 _TAG = "llama.cpp"
+_EVENTS = ("text/event-stream",)
 
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 
@@ -61,7 +62,15 @@ def rows(perform: Perform, manage: Manage, errands: Errands, media: Media, readi
         ),
         Row("GET", "/props", native.props, "infer", "The properties of a model", tag=_TAG),
         Row("GET", "/slots", native.slots, "infer", "What a loaded model is busy with", tag=_TAG),
-        Row("GET", "/models/sse", router.events, "infer", "What happens to models, as it happens", tag=_TAG),
+        Row(
+            "GET",
+            "/models/sse",
+            router.events,
+            "infer",
+            "What happens to models, as it happens",
+            tag=_TAG,
+            media=_EVENTS,
+        ),
         Row("POST", "/models", router.install, "models", "Begin to install a model", ModelBody, _TAG),
         Row("DELETE", "/models", router.remove, "models", "Remove a model", tag=_TAG),
         Row("POST", "/models/load", router.load, "models", "Begin to load a model", ModelBody, _TAG),

@@ -21,6 +21,7 @@ from localai.service.media import Media
 from localai.service.perform import Perform
 
 _TAG = "MCP"
+_EITHER = ("application/json", "text/event-stream")
 
 
 def rows(
@@ -29,7 +30,15 @@ def rows(
     """The rows of MCP; without `media`, addresses of images are refused, and without `files` what is stored."""
     do = _Handlers(server, client, perform, media or Media(), files)
     return [
-        Row("POST", "/mcp", do.serve, "infer", "Our models as an MCP server (streamable HTTP, stateless)", tag=_TAG),
+        Row(
+            "POST",
+            "/mcp",
+            do.serve,
+            "infer",
+            "Our models as an MCP server (streamable HTTP, stateless)",
+            tag=_TAG,
+            media=_EITHER,
+        ),
         Row("GET", "/v1/mcp/servers", do.servers, "infer", "The configured MCP servers", tag=_TAG),
         Row(
             "POST",

@@ -61,7 +61,7 @@ class Answers:
         given = wanted.task.prompt
         if body.raw or body.images or not isinstance(given, Chat | Raw):
             return await self._answer(request, caller, body, wanted, form, clock)
-        turns = Turns(self._perform, caller, body.asked or model.name, wanted, given, body.context or ())
+        turns = Turns(self._perform, caller, body.asked or _name(caller, model), wanted, given, body.context or ())
         task = msgspec.structs.replace(wanted.task, prompt=await attended(request, turns.prompt()))
         ending = turns.ending if wanted.keep_alive != 0 else None  # what is unloaded knows no tokens any more
         return await self._answer(request, caller, body, wanted._replace(task=task), form, clock, ending)
@@ -167,3 +167,8 @@ class Answers:
         model = self._perform.choose(caller, name, task)
         visit.of(request).model = model.name
         return model
+
+
+def _name(caller: Caller, model: Model) -> str:
+    """A name by which this caller may ask for a model that was chosen for it."""
+    return next(filter(caller.allows, (model.name, *model.aliases)), model.name)

@@ -23,8 +23,8 @@ def tags(models: Sequence[About], caller: Caller) -> Json:
     return {"models": [_row(about, name) for about in models for name in _names(about.model, caller)]}
 
 
-def running(models: Sequence[About]) -> Json:
-    """The rows of what is loaded. There is no video memory; `size` is what the process really holds."""
+def running(models: Sequence[About], caller: Caller) -> Json:
+    """The rows of what is loaded, each under a name this caller may use; `size` is what the process really holds."""
     rows: list[Json] = []
     for about in models:
         row = about.running
@@ -32,7 +32,7 @@ def running(models: Sequence[About]) -> Json:
             continue
         rows.append(
             {
-                **_named(about, about.model.name),
+                **_named(about, next(_names(about.model, caller), about.model.name)),
                 "size": row.memory or row.estimated,
                 "size_vram": 0,
                 "context_length": row.context,

@@ -44,7 +44,7 @@ class Models:
     async def running(self, request: Request, caller: Caller) -> Response:
         """GET /api/ps."""
         await self._perform.refresh()
-        return json_reply(listing.running(await self._perform.about(self._perform.models(caller))))
+        return json_reply(listing.running(await self._perform.about(self._perform.models(caller)), caller))
 
     async def show(self, request: Request, caller: Caller) -> Response:
         """POST /api/show."""

@@ -17,6 +17,7 @@ from localai.api.dialect import shape
 from localai.api.errors import headers, narrow
 from localai.api.responses.body import MessageBody
 from localai.api.responses.respond import Responder
+from localai.api.socket import LEAVING
 from localai.api.visit import within
 from localai.core.caller import Caller
 from localai.core.errors import InvalidRequest, LocalAIError, Overloaded
@@ -24,8 +25,10 @@ from localai.core.errors import InvalidRequest, LocalAIError, Overloaded
 if TYPE_CHECKING:
     from localai.api.responses.prompt import Local
 
-AHEAD = 16
+AHEAD = 4
 """Messages of a connection that may wait for their turn."""
+GRACE = 30.0
+"""Seconds that what is under way gets to finish when the server leaves."""
 IDLE = 3600.0
 """Seconds without a message and without work after which a connection is closed."""
 
@@ -40,28 +43,41 @@ class Talk:
         self._idle = idle
         self._waiting: asyncio.Queue[str | bytes] = asyncio.Queue(AHEAD)
         self._last: Local | None = None
+        self._rest = asyncio.Event()
+        """Set while nothing is being answered."""
+        self._rest.set()
 
     async def run(self) -> None:
-        """Serve the connection to its end; whoever leaves, what is under way is cancelled."""
+        """Serve the connection to its end.
+
+        When the client leaves, what is under way is cancelled; when the server leaves, it is finished.
+        """
         await self._socket.accept()
         reading = asyncio.create_task(self._read())
         working = asyncio.create_task(self._work())
         try:
             await asyncio.wait((reading, working), return_when=asyncio.FIRST_COMPLETED)
+            if reading.done() and reading.result() == LEAVING:
+                await self._finish()
         finally:
             for task in (reading, working):
                 task.cancel()
             await asyncio.gather(reading, working, return_exceptions=True)
         if self._socket.application_state is WebSocketState.CONNECTED:
             with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-                await self._socket.close(1000)
+                await self._socket.close(LEAVING if reading.done() and not reading.cancelled() else 1000)
 
-    async def _read(self) -> None:
-        """Take messages as they come, until the client leaves."""
+    async def _finish(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                await self._rest.wait()
+
+    async def _read(self) -> int:
+        """Take messages as they come, until the client or the server leaves; gives the code of the end."""
         while True:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
-                return
+                return message.get("code", 1005)
             try:
                 self._waiting.put_nowait(message.get("text") or message.get("bytes") or b"")
             except asyncio.QueueFull:
@@ -75,7 +91,9 @@ class Talk:
                     message = await self._waiting.get()
             except TimeoutError:
                 return
+            self._rest.clear()
             await self._answer(message)
+            self._rest.set()
 
     async def _answer(self, message: str | bytes) -> None:
         stream: str | None = None

@@ -29,7 +29,7 @@ def _tool(given: object) -> object:
         return given
     sent = cast("dict[str, Any]", given)
     kind = sent.get("type", "function")
-    known = kind in {"function", "custom", "namespace"} or not isinstance(kind, str)
+    known = not isinstance(kind, str) or kind in {"function", "custom", "namespace"}
     return {**sent, "raw": sent} if known else {"type": kind, "raw": sent}
 
 

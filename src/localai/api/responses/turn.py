@@ -1,5 +1,6 @@
 """One response under way: it is generated, told, and stored before its end is told."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -47,6 +48,10 @@ class Turn:
         self._responses = responses
         self._conversations = conversations
         self._visit = visit
+        self._keeping: asyncio.Task[None] | None = None
+        """Its end, being stored: that is not stopped half-way."""
+        self._last: list[bytes] = []
+        """The frames that tell its end, until they are told."""
 
     @property
     def response(self) -> dict[str, Any]:
@@ -95,7 +100,10 @@ class Turn:
             yield await self._failed(known)
 
     async def cancelled(self) -> list[bytes]:
-        """Store that it was cancelled; gives the last frames."""
+        """Store that it was cancelled, unless it had just ended by itself; gives the last frames."""
+        if self._keeping is not None:
+            await self._keeping
+            return self._last
         frames = self._ladder.cancel()
         await self._keep()
         return frames
@@ -109,8 +117,11 @@ class Turn:
             async for batch in batches:
                 frames = self._ladder.feed(batch)
                 if self._ladder.done:
-                    await self._keep()
+                    self._last = frames
+                    self._keeping = asyncio.create_task(self._keep())
+                    await asyncio.shield(self._keeping)
                 yield frames
+                self._last = []
         if not self._ladder.done:
             raise InternalError("The engine stopped without ending its answer.")
 

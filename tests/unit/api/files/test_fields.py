@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from ruamel.yaml import YAML
@@ -10,10 +11,10 @@ from gateway import Gateway, gateway, write_echo
 from posting import Client, form, over, request
 
 TABLE = Path(__file__).parents[4] / "docs" / "fields" / "files.yaml"
-ROWS = YAML(typ="safe").load(TABLE.read_text())
-CHAT = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
+ROWS = cast("list[dict[str, Any]]", YAML(typ="safe").load(TABLE.read_text()))  # pyright: ignore[reportUnknownMemberType]
+CHAT: dict[str, Any] = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
 BATCH = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
-UPLOAD = {"filename": "f", "purpose": "user_data", "bytes": 3, "mime_type": "a/b"}
+UPLOAD: dict[str, Any] = {"filename": "f", "purpose": "user_data", "bytes": 3, "mime_type": "a/b"}
 LATER = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
 
 
@@ -63,7 +64,7 @@ class Desk:
                 status, answer = self.client.ask("GET", f"{path}?{query}")
                 return status, [each["id"] for each in answer.get("data", ())]
 
-    def _seen(self, told: tuple[int, dict]) -> object:
+    def _seen(self, told: tuple[int, dict[str, Any]]) -> object:
         status, answer = told
         if status != 200:
             return status, answer["error"]["param"]
@@ -83,7 +84,7 @@ class Desk:
         kept = {name: value for name, value in answer.items() if name not in own and not name.endswith("_at")}
         return status, kept | times
 
-    def _store(self, fields: dict) -> object:
+    def _store(self, fields: dict[str, Any]) -> object:
         parts = {"file": b"other", "purpose": "assistants"}
         if any(name.startswith("expires") for name in fields):
             fields = LATER | fields
@@ -91,7 +92,7 @@ class Desk:
         written = [(name, value, "n") if name == "file" else (name, value) for name, value in parts.items()]
         return self._seen(self.client.post_form("/v1/files", form(*written)))
 
-    def _upload(self, fields: dict) -> object:
+    def _upload(self, fields: dict[str, Any]) -> object:
         body = UPLOAD | fields
         status, made = self.client.ask("POST", "/v1/uploads", body)
         assert status == 200, made
@@ -101,7 +102,7 @@ class Desk:
         file = self._seen((200, done["file"]))
         return self._seen((200, {**made, "file": None})), file, self.client.content(done["file"]["id"])
 
-    def _part(self, fields: dict) -> object:
+    def _part(self, fields: dict[str, Any]) -> object:
         at = f"/v1/uploads/{self.client.ask('POST', '/v1/uploads', UPLOAD | {'bytes': 4})[1]['id']}"
         status, part = self.client.post_form(
             f"{at}/parts", form(*((name, value, "p") for name, value in fields.items()))
@@ -111,23 +112,23 @@ class Desk:
         done = self.client.ask("POST", f"{at}/complete", {"part_ids": [part["id"]]})[1]
         return self.client.content(done["file"]["id"])
 
-    def _complete(self, fields: dict) -> object:
+    def _complete(self, fields: dict[str, Any]) -> object:
         at = f"/v1/uploads/{self.client.ask('POST', '/v1/uploads', UPLOAD)[1]['id']}"
         part = self.client.post_form(f"{at}/parts", form(("data", b"abc", "p")))[1]["id"]
         status, answer = self.client.ask("POST", f"{at}/complete", {"part_ids": [part]} | fields)
         return status, answer.get("status")
 
-    def _batch(self, fields: dict) -> object:
-        file = self.client.store(json.dumps(request(0)).encode())
-        status, answer = self.client.ask("POST", "/v1/batches", {"input_file_id": file, **BATCH, **fields})
+    def _batch(self, fields: dict[str, Any]) -> object:
+        given = self.client.store(json.dumps(request(0)).encode())
+        status, answer = self.client.ask("POST", "/v1/batches", {"input_file_id": given, **BATCH, **fields})
         seen = self._seen((status, answer))
         if status != 200:
             return seen
         output = self.client.when(answer["id"], over)["output_file_id"]
-        file = self.client.ask("GET", f"/v1/files/{output}")[1] if output else {}
+        file: dict[str, int] = self.client.ask("GET", f"/v1/files/{output}")[1] if output else {}
         return seen, file.get("expires_at", 0) - file.get("created_at", 0)
 
-    def _chat(self, fields: dict) -> object:
+    def _chat(self, fields: dict[str, Any]) -> object:
         fields = {"store": True} | fields if "metadata" in fields else fields
         answer = self.client.ask("POST", "/v1/chat/completions", CHAT | fields)[1]
         status, kept = self.client.ask("GET", f"/v1/chat/completions/{answer['id']}")
@@ -140,7 +141,7 @@ def desk(server: Gateway):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['route']} {row['field']}")
-def test_a_field_has_the_fate_that_the_table_tells(desk: Desk, row: dict):
+def test_a_field_has_the_fate_that_the_table_tells(desk: Desk, row: dict[str, Any]):
     """A field that is honoured changes what is seen, one that is ignored does not, one refused is named."""
     without, seen = desk.send(row["route"]), desk.send(row["route"], **{row["field"]: row["example"]})
     match row["fate"]:

@@ -99,7 +99,10 @@ def test_running():
         Row(name="tiny", state="ready", estimated=7, context=64),
         Row(name="tiny", state="starting"),
     ]
-    found = listing.running([About(model=MODEL, header=HEADER, running=row) for row in rows] + [ABOUT])["models"]
+    abouts = [About(model=MODEL, header=HEADER, running=row) for row in rows] + [ABOUT]
+    assert {row["name"] for row in listing.running(abouts, GUEST)["models"]} == {"gpt-oss:20b"}
+    found = listing.running(abouts, LOCAL)["models"]
+    assert {row["name"] for row in found} == {"tiny"}
     assert [(row["size"], row["size_vram"], row["context_length"]) for row in found] == [(5, 0, 64), (7, 0, 64)]
     ends = [datetime.fromisoformat(row["expires_at"]) for row in found]
     assert ends[0].timestamp() == 1_700_000_000.5
