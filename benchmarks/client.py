@@ -42,11 +42,11 @@ class Client:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=0, force_close=not self._keep)
-        self._session = aiohttp.ClientSession(headers=self._headers, connector=connector)
+        self.session = aiohttp.ClientSession(headers=self._headers, connector=connector)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await self.session.close()
 
     async def stream(self, content: str, **fields: object) -> Heard:
         """Stream one chat answer to its end."""
@@ -58,7 +58,7 @@ class Client:
             **fields,
         }
         heard = Heard(asked=time.monotonic())
-        async with self._session.post(f"{self.url}/v1/chat/completions", json=body) as answer:
+        async with self.session.post(f"{self.url}/v1/chat/completions", json=body) as answer:
             answer.raise_for_status()
             async for line in answer.content:
                 self._hear(heard, line)
@@ -69,7 +69,7 @@ class Client:
         """Seconds of one answer that is not streamed."""
         body = {"model": self.model, "messages": [{"role": "user", "content": content}], **fields}
         began = time.monotonic()
-        async with self._session.post(f"{self.url}/v1/chat/completions", json=body) as answer:
+        async with self.session.post(f"{self.url}/v1/chat/completions", json=body) as answer:
             answer.raise_for_status()
             await answer.read()
         return time.monotonic() - began

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks import contention, relay
+from benchmarks import behind, contention, relay
 from benchmarks.client import Client, together
 from benchmarks.servers import SMOLLM2, Running, bare, ours
 
@@ -107,7 +107,7 @@ async def cancel(server: Running, seed: int) -> tuple[float, float]:
 
 
 async def _busy(client: Client) -> int:
-    async with client._session.get(f"{client.url}/api/admin/loaded") as answer:  # noqa: SLF001 - the bench's own client
+    async with client.session.get(f"{client.url}/api/admin/loaded") as answer:
         return sum(row["busy"] for row in (await answer.json())["models"])
 
 
@@ -117,7 +117,7 @@ async def herd(server: Running, count: int) -> tuple[int, int]:
         answers = await asyncio.gather(
             *(client.whole(f"Hi {number}", max_tokens=1) for number in range(count)), return_exceptions=True
         )
-        async with client._session.get(f"{client.url}/metrics") as answer:  # noqa: SLF001
+        async with client.session.get(f"{client.url}/metrics") as answer:
             lines = (await answer.text()).splitlines()
     loads = sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("localai_loads_total"))
     return int(loads), sum(isinstance(one, float) for one in answers)
@@ -243,6 +243,15 @@ def _own() -> Iterator[Row]:
                 "-",
                 "0.3 s (floor 1 s)",
             )
+        )
+    with ours({"smollm2": MODEL}) as mine:
+        calm, calm_tail, during, during_tail, done = asyncio.run(behind.measure(mine))
+        yield Row(
+            f"first token, p50 / p95, beside a batch ({done} lines done meanwhile; baseline: without it)",
+            f"{seconds(during)} / {seconds(during_tail)}",
+            f"{seconds(calm)} / {seconds(calm_tail)}",
+            f"{during / calm:.2f}x / {during_tail / calm_tail:.2f}x",
+            "p95 <= 1.3x",
         )
     yield from _echo()
 

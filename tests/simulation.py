@@ -65,6 +65,8 @@ class Process:
     """Granted requests that are not over."""
     used: float = float("-inf")
     """When the last request ended that was not in the background."""
+    eased: float = float("-inf")
+    """When the background last began something while others used the process."""
 
 
 @dataclass
@@ -255,11 +257,19 @@ class World:
             assert asked.light or len(heavy) <= max(slots - 1, 1), f"the background request {number} left no slot free"
             used = self.now < process.used + self.fleet.limits.quiet
             used = used or any(not each.background for each in process.busy.values())
+            self._check_pace(process, asked)
             share = [each for each in heavy if each.background]
             assert asked.light or not used or len(share) <= 1, f"the background has {len(share)} slots of a used model"
         if not asked.light:
             older = [r for r, each in others.items() if not each.light and each.background == asked.background]
             assert all(request > number for request in older), f"request {number} overtook one of {older}"
+
+    def _check_pace(self, process: Process, asked: Request) -> None:
+        limits = self.fleet.limits
+        among = any(not each.background for each in process.busy.values()) or self.now < process.used + limits.lull
+        if among and not asked.light:
+            assert self.now >= process.eased + limits.spacing, "the background began too often beside others"
+            process.eased = self.now
 
     def _refuse(self, refuse: Refuse) -> None:
         if refuse.request in self.unloads:

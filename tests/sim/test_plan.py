@@ -196,6 +196,20 @@ def test_the_background_waits_for_as_long_as_it_takes():
     assert world.answered[behind] == "granted"
 
 
+def test_the_background_begins_seldom_beside_others():
+    """While a model is in use the background begins something every `spacing` seconds, and after a lull at once."""
+    kind = _kind("m", slots=4, load=(0.1, 0.1), service=(0.5, 0.5))
+    world = World(30, [kind], GIB, Limits(lull=2.0, spacing=15.0))
+    for number in range(90):
+        world.at(number * 1.0, lambda: world.ask(kind.key))
+    world.at(5.0, lambda: [world.ask(kind.key, background=True) for _ in range(20)])
+    world.play(90)
+    begun = [request for request, each in world.answered.items() if each == "granted"]
+    assert len(begun) - 90 in {5, 6}
+    world.play(110)
+    assert not world.waiting
+
+
 def test_the_background_takes_no_memory_from_those_in_use():
     """A model that is used every few seconds is not evicted for the background, and is soon after its last use."""
     used, other = _kind("used", keep_alive=-1.0), _kind("other")

@@ -28,7 +28,7 @@ _NOTEWORTHY = 0.02
 """Share of the budget by which it must change for the plan to hear of it."""
 _HASTE = 0.5
 """Seconds a process gets to end by itself when the server's own time is over."""
-_POLITE = 8
+_POLITE = 4
 """Times that a background request stops, while its prompt is read, for others that come."""
 _CALM = 60.0
 """Seconds at most that it then waits until their prompts are read."""

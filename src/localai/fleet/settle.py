@@ -165,25 +165,28 @@ def _refuse_overflow(draft: Draft, key: Key) -> None:
 
 def _granted(draft: Draft, key: Key, seat: Seat, state: Ready, cutoff: int) -> Seat:
     running, light, background = set(state.running), set(state.light), set(state.background)
-    quiet = draft.now >= state.used + draft.limits.quiet
+    quiet, eased = draft.now >= state.used + draft.limits.quiet, state.eased
     kept: list[Waiting] = []
     for waiting in seat.waiting:
         behind = bool(kept) and waiting.background and not kept[0].background
         alone = quiet and len(running) + len(light) == len(background)
         full = len(running) >= state.slots
+        among = len(running) + len(light) > len(background) or draft.now < state.used + draft.limits.lull
         if waiting.background:
             full = policy.is_crowded(state.slots, len(running), len(running & background), alone=alone)
+            full = full or (among and draft.now < eased + draft.limits.spacing)
         if behind or waiting.rank >= cutoff or (not waiting.light and full):
             kept.append(waiting)
             continue
         (light if waiting.light else running).add(waiting.request)
         if waiting.background:
             background.add(waiting.request)
+            eased = draft.now if among and not waiting.light else eased
         draft.actions.append(Grant(key=key, request=waiting.request, spawn=state.spawn))
     if len(kept) == len(seat.waiting):
         return seat
-    state = change(state, running=frozenset(running), light=frozenset(light), background=frozenset(background))
-    return change(seat, waiting=tuple(kept), state=state)
+    taken = {"running": frozenset(running), "light": frozenset(light), "background": frozenset(background)}
+    return change(seat, waiting=tuple(kept), state=change(state, **taken, eased=eased))
 
 
 def _retire(draft: Draft) -> None:
@@ -245,6 +248,7 @@ def _times(draft: Draft) -> list[float]:
             times += [policy.safe_until(state, limits)] if short else []
             behind = bool(seat.waiting) and seat.waiting[0].background
             times += [state.used + limits.quiet] if short or behind else []
+            times += [state.used + limits.lull, state.eased + limits.spacing] if behind else []
     return times
 
 

@@ -41,6 +41,13 @@ class Limits(Value, frozen=True):
     """Seconds a model waits for memory before no younger model may start in front of it."""
     quiet: float = 30.0
     """Seconds after its last use for which a model neither goes for the background nor gives it more than a slot."""
+    lull: float = 2.0
+    """Seconds after its last use for which a model counts as in use when the background wants to begin."""
+    spacing: float = 15.0
+    """Seconds between two requests of the background that begin while their model is in use.
+
+    A prompt that is read holds up whoever comes meanwhile by one batch of it; that should happen to few.
+    """
 
 
 class Waiting(Value, frozen=True):
@@ -104,6 +111,8 @@ class Ready(Value, frozen=True):
     """Those of both that came in the background."""
     used: float = float("-inf")
     """When the last request ended that was not in the background."""
+    eased: float = float("-inf")
+    """When the background last began something while the model was in use."""
 
     @property
     def busy(self) -> bool:
