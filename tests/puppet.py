@@ -43,7 +43,8 @@ class Puppet:
 
     async def hear(self) -> wire.ToWorker:
         while not self._heard:
-            data = await asyncio.get_running_loop().sock_recv(self.connection, 65536)
+            reading = asyncio.get_running_loop().sock_recv(self.connection, 65536)
+            data = await asyncio.wait_for(reading, 10)
             assert data, "the gateway hung up"
             self._heard += [wire.decode_to_worker(body) for body in self._frames.feed(data)]
         return self._heard.pop(0)

@@ -73,7 +73,7 @@ class Play:
         """Ask for the model `a` and let it load."""
         ticket = self.ask(keep_alive=asked.get("keep_alive", -1.0))
         self.puppets[-1].ready()
-        await ticket.wait()
+        await asyncio.wait_for(ticket.wait(), 10)
         return ticket
 
 

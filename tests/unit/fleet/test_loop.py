@@ -18,7 +18,7 @@ from staging import staged
 
 async def refusal(waiting: Ticket) -> str:
     with pytest.raises(LocalAIError) as raised:
-        await waiting.wait()
+        await asyncio.wait_for(waiting.wait(), 10)
     return raised.value.code
 
 
@@ -31,7 +31,7 @@ async def test_load_and_grant(tmp_path: Path):
         worker = play.entry().worker
         assert worker is not None
         play.puppets[0].ready(memory=5, slots=2)
-        assert await ticket.wait() is worker
+        assert await asyncio.wait_for(ticket.wait(), 10) is worker
         state = play.state()
         assert isinstance(state, Ready)
         assert (state.slots, state.running) == (2, {ticket.request})
@@ -70,7 +70,7 @@ async def test_grant_of_one_that_left(tmp_path: Path):
         play.ask(left=True)
         second = play.ask()
         play.puppets[0].ready()
-        await second.wait()
+        await asyncio.wait_for(second.wait(), 10)
         state = play.state()
         assert isinstance(state, Ready)
         assert state.running == {second.request}
@@ -100,7 +100,7 @@ async def test_stream_end_frees_the_slot(tmp_path: Path):
         os.kill(play.loop.roster.pids()[0], signal.SIGKILL)
         await play.until(lambda: len(play.puppets) == 2)
         play.puppets[1].ready()
-        assert await waiting.wait() is not first
+        assert await asyncio.wait_for(waiting.wait(), 10) is not first
 
 
 async def test_eviction(tmp_path: Path):
@@ -145,9 +145,9 @@ async def test_unload(tmp_path: Path):
     async with staged(tmp_path) as play:
         ticket = await play.loaded()
         with pytest.raises(Conflict):
-            await play.unload(0.0)
+            await asyncio.wait_for(play.unload(0.0), 10)
         ticket.close()
-        await play.unload(play.loop.now() + 60.0)
+        await asyncio.wait_for(play.unload(play.loop.now() + 60.0), 10)
         assert play.entry().worker is None
         assert not play.loop.unloads
 

@@ -119,7 +119,7 @@ FAILED = Trouble(failures=1, spawns=(NOW,), not_before=NOW + 2.0)
     ("chosen", "at"),
     [
         (seat(ready(running=(9,))), None),
-        (seat(ready(), keep_alive=-1.0), None),
+        (seat(ready(since=NOW - 1.0, took=5.0), keep_alive=-1.0), None),
         (seat(ready(idle_since=NOW - 1.0), keep_alive=7.0), NOW + 6.0),
         (seat(ready(running=(9,)), leavers=(LEAVER,), leaving_from=1), NOW + 3.0),
         (seat(RESTING), NOW + 4.0),

@@ -50,14 +50,17 @@ async def test_stages(tmp_path: Path):
         stages = asked.stages()
         assert await anext(stages) == "queued"
         asked.enter("queued")
-        asked.enter("loading")
-        assert await anext(stages) == "loading"
-        asked.enter("loading")
-        reading = asyncio.create_task(anext(stages, None))
+        reading = asyncio.create_task(anext(stages))
         await asyncio.sleep(0)
         assert not reading.done()
+        asked.enter("loading")
+        assert await asyncio.wait_for(reading, 10) == "loading"
+        asked.enter("loading")
+        last = asyncio.create_task(anext(stages, None))
+        await asyncio.sleep(0)
+        assert not last.done()
         asked.grant(worker)
-        assert await reading is None
+        assert await asyncio.wait_for(last, 10) is None
         assert await asked.wait() is worker
 
 
@@ -75,7 +78,7 @@ async def test_refused_while_it_waits():
     await asyncio.sleep(0)
     asked.refuse(Overloaded("Full.", retry_after=3.0))
     with pytest.raises(Overloaded, match="Full") as raised:
-        await waiting
+        await asyncio.wait_for(waiting, 10)
     assert raised.value.retry_after == 3.0
 
 
@@ -128,7 +131,7 @@ async def test_open_waits_for_the_grant(tmp_path: Path):
         await asyncio.sleep(0)
         assert not opening.done()
         asked.grant(worker)
-        assert (await opening).number == 1
+        assert (await asyncio.wait_for(opening, 10)).number == 1
         other.refuse(Overloaded())
         with pytest.raises(Overloaded):
             await other.open(generate("x"), 60.0)

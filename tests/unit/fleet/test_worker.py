@@ -92,7 +92,7 @@ async def test_stop(tmp_path: Path):
 async def test_stop_of_one_that_does_not_want_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What ignores all that is killed after twice the given time, and never taken for hung meanwhile."""
     monkeypatch.setattr(wire, "BEAT", 0.005)
-    async with played(tmp_path, DEAF, silence=0.02, stall=0.0) as (worker, puppet):
+    async with played(tmp_path, DEAF, silence=0.02, stall=0.0, goodbye=1000.0) as (worker, puppet):
         puppet.ready()
         await deaf(tmp_path)
         await worker.link.open(generate("x"), lambda: None)

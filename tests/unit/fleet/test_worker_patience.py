@@ -98,6 +98,20 @@ async def test_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         assert asyncio.get_running_loop().time() - began >= 0.05
 
 
+@pytest.mark.parametrize(("silence", "stall"), [(0.0, 1000.0), (1000.0, 0.0)])
+async def test_silence_has_bounds(tmp_path: Path, silence: float, stall: float):
+    """Three heartbeats may always be missed, and no more than the patience for a stall allows."""
+    async with played(tmp_path, silence=silence, stall=stall) as (_, puppet):
+        puppet.ready()
+        await puppet.until("loaded 1")
+        for _ in range(3):
+            later(wire.BEAT)
+            await asyncio.sleep(0.01)
+        assert puppet.calls == ["loaded 1"]
+        later(wire.BEAT)
+        assert (await puppet.end()).code == "engine_stalled"
+
+
 async def test_delays_of_the_gateway_are_no_silence(tmp_path: Path):
     """Heartbeats that the gateway itself was too busy to read do not count as missed."""
     async with played(tmp_path, silence=5.0) as (_, puppet):
