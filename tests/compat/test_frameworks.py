@@ -10,7 +10,7 @@ import venvs
 pytestmark = [pytest.mark.compat, pytest.mark.slow]
 
 HERE = Path(__file__).parent
-NAMES = ("instructor", "llm", "langchain", "litellm", "llamaindex")
+NAMES = ("instructor", "llm", "langchain", "litellm", "llamaindex", "openaiagents")
 
 
 def passed(name, gateway, lock=None, **environment):
@@ -25,7 +25,7 @@ def passed(name, gateway, lock=None, **environment):
     )
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     found = {line.removeprefix("ok ") for line in done.stdout.splitlines() if line.startswith("ok ")}
-    return found, set(re.findall(r"^def check_(\w+)", script.read_text(), re.MULTILINE))
+    return found, set(re.findall(r"^(?:async )?def check_(\w+)", script.read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", NAMES)
