@@ -23,6 +23,7 @@ from localai.api.readiness import Readiness
 from localai.api.responses import routes as responding
 from localai.api.responses.prompt import Prompts
 from localai.api.responses.respond import Responder
+from localai.api.responses.workshop import Workshop
 from localai.api.table import Row
 from localai.api.vectors import routes as storing
 from localai.auth.keys import Keys
@@ -110,12 +111,14 @@ async def build(ground: Ground, rooms: AsyncExitStack) -> House:
     errands = Errands(manage, perform)
     rooms.push_async_callback(errands.stop)
     keeping = Keeping(Completions(database))
-    quiet = Responder(behind, Prompts(media, files, responses, conversations), responses, conversations)
+    vectors = Vectors(database=database, files=files, perform=perform, model=settings.embedding_model)
+    client = McpClient(await _remotes(settings))
+    workshop = Workshop(vectors, client)
+    quiet = Responder(behind, Prompts(media, files, responses, conversations), responses, conversations, workshop)
     answering = performers(behind, media, files, keeping, quiet)
     batches = Batches(database=database, files=files, performers=answering, write=written)
     messages = {LETTERS: performer(behind, media, files)}
     letters = Batches(database=database, files=files, performers=messages, kind="msgbatch")
-    vectors = Vectors(database=database, files=files, perform=perform, model=settings.embedding_model)
     for each in (batches, letters, vectors):
         await each.start()
         rooms.push_async_callback(each.stop)
@@ -134,7 +137,7 @@ async def build(ground: Ground, rooms: AsyncExitStack) -> House:
         responses=responses,
         conversations=conversations,
         runs=runs,
-        responder=responding.responder(perform, responses, conversations, media, files),
+        responder=responding.responder(perform, responses, conversations, media, files, workshop),
         batches=batches,
         letters=letters,
         vectors=vectors,
@@ -142,7 +145,7 @@ async def build(ground: Ground, rooms: AsyncExitStack) -> House:
         intake=intake,
         library=Library(catalog=ground.catalog, blobs=ground.blobs, intake=intake),
         mcp_server=server,
-        mcp_client=McpClient(await _remotes(settings)),
+        mcp_client=client,
     )
 
 

@@ -17,18 +17,20 @@ from localai.service.responses import Responses
 from localai.service.runs import Runs
 from localai.storage.database import Database
 from serving import serving
+from workshops import Rounds, Shop, calls, says
 
 pytestmark = [pytest.mark.compat, pytest.mark.slow]
 
 HERE = Path(__file__).parent
 SCRIPT = HERE / "responses_client.py"
 CHECKS = set(re.findall(r"^def check_(\w+)", SCRIPT.read_text(), re.MULTILINE))
+HOSTED = HERE / "hosted_client.py"
 LOCKS = pytest.mark.parametrize("lock", ["openai3.lock", "openai2.lock"])
 
 
-def passed(lock, **environment):
+def passed(lock, script=SCRIPT, **environment):
     """The names of the checks that passed; all must have."""
-    done = venvs.run(HERE / lock, SCRIPT, **environment)
+    done = venvs.run(HERE / lock, script, **environment)
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return {line.removeprefix("ok ") for line in done.stdout.splitlines()}
 
@@ -42,13 +44,14 @@ def scripted(tmp_path_factory):
             Text(text="Paris"),
             Done(usage=Usage(prompt=1)),
         ),
+        "seeks": Rounds(calls("file_search", '{"queries": ["dogs"]}'), says("They bark.")),
         "dies": lambda: (Text(text="half an"), EngineCrashed("The process that ran this model died.")),
     }
     models = [echo(), echo("slow", delay=0.02), *map(echo, scripts)]
     perform = FakePerform(*models, scripts=scripts, context=32768)
     database = asyncio.run(Database.open(tmp_path_factory.mktemp("state") / "state.db"))
     responses, conversations = Responses(database), Conversations(database)
-    answering = responder(perform, responses, conversations)
+    answering = responder(perform, responses, conversations, workshop=Shop().workshop)
     table = [*chat(perform), *rows(answering, responses, conversations, Runs())]
     with serving(table, sockets(answering)) as server:
         yield server
@@ -59,6 +62,13 @@ def test_the_library_works_with_the_dialect(scripted, lock):
     """Every part of the library that is about responses works; failures arrive as its own exceptions and events."""
     told = {"OPENAI_BASE_URL": f"{scripted.url}/v1", "OPENAI_API_KEY": scripted.key}
     assert passed(lock, **told, COMPAT_MODEL="echo", COMPAT_FAULTS="1") == CHECKS
+
+
+@LOCKS
+def test_the_library_works_with_tools_of_the_server(scripted, lock):
+    """Calls, agreements and searches that the server makes arrive as the library's own items and events."""
+    told = {"OPENAI_BASE_URL": f"{scripted.url}/v1", "OPENAI_API_KEY": scripted.key}
+    assert passed(lock, HOSTED, **told, COMPAT_MODEL="echo") == {"servers", "agreed", "search"}
 
 
 @LOCKS

@@ -15,7 +15,7 @@ ITEMS = 16_384
 """Items of one conversation: more cannot fit any context."""
 
 Item = dict[str, Any]
-"""An item, as the API shows it."""
+"""An item, as the API shows it; `found`, what a search told the model, is for its history only."""
 
 
 class Conversations:
@@ -111,7 +111,7 @@ class Conversations:
         if after is not None:
             await self.item(owner, identifier, after)
         found, more = await self._items.page(owner, parent=identifier, after=after, limit=limit, order=order)
-        return [stored.payload for stored in found], more
+        return [_shown(stored) for stored in found], more
 
     async def item(self, owner: str, identifier: str, item: str) -> Item:
         """One item of a conversation.
@@ -122,7 +122,7 @@ class Conversations:
         stored = await self._items.get(owner, item)
         if stored.parent != identifier:
             raise NotFound("There is no such item in this conversation.", param="id")
-        return stored.payload
+        return _shown(stored)
 
     async def find(self, owner: str, item: str) -> Item | None:
         """An item of any conversation of this owner, or None."""
@@ -143,3 +143,7 @@ class Conversations:
 
     async def _store(self, owner: str, identifier: str, items: Sequence[Item]) -> None:
         await self._items.add_all(owner, [(item["id"], item) for item in items], parent=identifier)
+
+
+def _shown(stored: Stored) -> Item:
+    return {name: value for name, value in stored.payload.items() if name != "found"}

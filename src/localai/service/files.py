@@ -1,7 +1,6 @@
 """Files that clients store: each has one owner, a name that is only a label, and a content in the vault."""
 
 import asyncio
-import contextlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -86,8 +85,7 @@ class Files:
         """End the sweep."""
         if self._sweeping is not None:
             self._sweeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeping
+            await asyncio.gather(self._sweeping, return_exceptions=True)
 
     async def add(
         self,
@@ -269,14 +267,12 @@ class Files:
 
     async def _left(self, owner: str) -> int:
         """Bytes that the owner may still store."""
-        while True:
+        version = -1
+        count = used = 0
+        while version != self._version:
             version = self._version
-            count, used = 0, 0
-            for objects in (self._objects, self.parts):
-                more, size = await objects.total(owner, "bytes")
-                count, used = count + more, used + size
-            if version == self._version:
-                break
+            files, parts = await self._objects.total(owner, "bytes"), await self.parts.total(owner, "bytes")
+            count, used = files[0] + parts[0], files[1] + parts[1]
         if count >= COUNT:
             raise PayloadTooLarge(f"There are {count} files stored, which is as many as may be; delete some.")
         return self._quota - used - self._held.get(owner, 0)

@@ -1,5 +1,6 @@
 """Search in vector stores as a tool that the server calls itself (see `service.toolbox`)."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from localai.core.caller import Caller
@@ -96,6 +97,11 @@ class FileSearch:
 
 def written(found: list[Found]) -> str:
     """What was found, as a model reads it."""
+    return passages([(each.filename, each.text) for each in found])
+
+
+def passages(found: Sequence[tuple[str, str]]) -> str:
+    """The same, of the names of files and the texts of their passages."""
     if not found:
         return "Nothing was found."
-    return "\n\n".join(f"[{number}] {each.filename}\n{each.text}" for number, each in enumerate(found, 1))
+    return "\n\n".join(f"[{number}] {name}\n{text}" for number, (name, text) in enumerate(found, 1))

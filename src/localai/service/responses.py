@@ -43,6 +43,12 @@ class Record(Value, frozen=True):
     """The response as the API shows it."""
     input: tuple[Item, ...]
     """The items that this request brought, without those of the responses before."""
+    found: dict[str, str] = {}
+    """What searches told the model, by the ids of their items: kept for what continues this, and not shown."""
+
+    def output(self) -> list[Item]:
+        """The items of the response, with what their searches told the model as `found`."""
+        return [_with(each, self.found.get(each.get("id", ""))) for each in self.response["output"]]
 
 
 def new_id() -> str:
@@ -82,16 +88,15 @@ class Responses:
     async def add(self, owner: str, record: Record) -> None:
         """Store a response: one that has ended, or one that is queued and will be finished."""
         response = record.response
-        payload = {"response": response, "input": list(record.input)}
+        payload = _payload(record)
         state = response["status"]
         await self._objects.add(owner, response["id"], payload, state=state, expires=self._clock() + self._ttl)
 
     async def finish(self, owner: str, record: Record) -> bool:
         """Store how a queued response ended; False when it had ended before."""
         response = record.response
-        payload = {"response": response, "input": list(record.input)}
         return await self._objects.change(
-            owner, response["id"], payload=payload, state=response["status"], when=_UNDER_WAY
+            owner, response["id"], payload=_payload(record), state=response["status"], when=_UNDER_WAY
         )
 
     async def get(self, owner: str, identifier: str) -> Record:
@@ -126,7 +131,7 @@ class Responses:
                 )
             links.append(await self._link(owner, wanted, first=not links))
             wanted = links[-1].response.get("previous_response_id")
-        return [item for link in reversed(links) for item in (*link.input, *link.response["output"])]
+        return [item for link in reversed(links) for item in (*link.input, *link.output())]
 
     async def item(self, owner: str, identifier: str) -> Item | None:
         """An item of a stored response by its id, or None."""
@@ -166,7 +171,16 @@ class Responses:
 
 
 def _record(payload: Mapping[str, Any]) -> Record:
-    return Record(response=payload["response"], input=tuple(payload["input"]))
+    return Record(response=payload["response"], input=tuple(payload["input"]), found=payload.get("found", {}))
+
+
+def _payload(record: Record) -> dict[str, Any]:
+    kept = {"response": record.response, "input": list(record.input)}
+    return {**kept, "found": record.found} if record.found else kept
+
+
+def _with(item: Item, found: str | None) -> Item:
+    return item if found is None else {**item, "found": found}
 
 
 def _items(record: Record) -> Sequence[Item]:

@@ -8,6 +8,7 @@ and how long it took, never what was asked or answered.
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from typing import Protocol
 
 import msgspec
 
@@ -15,10 +16,19 @@ from localai.core.caller import Caller
 from localai.core.errors import InvalidRequest
 from localai.core.event import Done, Event, Text, Thought, Timings, ToolCall, Usage
 from localai.core.task import Call, Chat, Generate, Message, TextPart, ToolChoice, Value
-from localai.service.perform import Perform
 from localai.service.toolbox import Called, Calling, Toolbox
 
 Batch = tuple[Event, ...]
+
+
+class Performs(Protocol):
+    """Who generates; `perform.Perform` does."""
+
+    def stream(
+        self, caller: Caller, model: str | None, task: Generate, *, keep_alive: float | None = None
+    ) -> AsyncGenerator[Batch, None]:
+        """The events of a generation."""
+        ...
 
 
 class Limits(Value, frozen=True):
@@ -37,7 +47,7 @@ Step = Batch | Calling | Called
 
 
 async def run(
-    perform: Perform,
+    perform: Performs,
     caller: Caller,
     model: str | None,
     task: Generate,

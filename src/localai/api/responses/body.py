@@ -15,6 +15,7 @@ from localai.core.task import AnyJson, Format, FreeText, Schema
 
 LOGPROBS = "message.output_text.logprobs"
 SEALED = "reasoning.encrypted_content"
+RESULTS = "file_search_call.results"
 
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 Label = Annotated[str, Field(max_length=512)]

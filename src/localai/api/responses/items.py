@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from localai.api.openai.fields import Body, items
 from localai.api.openai.messages import MESSAGES
+from localai.api.responses.hosted import SECRET
 from localai.api.responses.parts import PartBody, Parts
 from localai.api.responses.tools import ToolBody
 from localai.core.errors import ContextLengthExceeded
@@ -20,6 +21,10 @@ KNOWN = frozenset(
         "function_call_output",
         "custom_tool_call",
         "custom_tool_call_output",
+        "mcp_call",
+        "mcp_approval_request",
+        "mcp_approval_response",
+        "file_search_call",
         "reasoning",
         "compaction",
         "compaction_trigger",
@@ -35,6 +40,11 @@ _PREFIXES = {
     "function_call_output": "fco",
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "ctco",
+    "mcp_list_tools": "mcpl",
+    "mcp_call": "mcp",
+    "mcp_approval_request": "mcpr",
+    "mcp_approval_response": "mcpa",
+    "file_search_call": "fs",
     "reasoning": "rs",
     "compaction": "cmp",
 }
@@ -44,6 +54,13 @@ _STATUS = frozenset(("message", "function_call", "function_call_output", "custom
 
 def _arguments(given: object) -> object:
     return orjson.dumps(given).decode() if isinstance(given, dict) else given
+
+
+class HitBody(Body):
+    """A passage that a search found."""
+
+    filename: str | None = None
+    text: str | None = None
 
 
 class ItemBody(Body):
@@ -62,6 +79,14 @@ class ItemBody(Body):
     summary: list[PartBody] | None = None
     encrypted_content: str | None = None
     tools: list[ToolBody] | None = None
+    server_label: str | None = Field(default=None, max_length=64)
+    approval_request_id: str | None = Field(default=None, max_length=256)
+    approve: bool | None = None
+    reason: str | None = Field(default=None, max_length=4096)
+    queries: list[str] | None = None
+    results: list[HitBody] | None = None
+    found: SkipJsonSchema[str | None] = None
+    """What a search told the model, as it is stored here."""
     raw: SkipJsonSchema[dict[str, Any]] = {}
     """The item as it was sent."""
 
@@ -121,7 +146,13 @@ def shown(item: ItemBody, identifier: str) -> dict[str, Any]:
         written["content"] = _content(item, item.raw.get("content"))
     elif item.type == "reasoning":
         written.setdefault("summary", [])
+    elif item.type == "additional_tools":
+        written["tools"] = [_without_secrets(tool) for tool in item.raw.get("tools") or ()]
     return written
+
+
+def _without_secrets(tool: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in tool.items() if name not in SECRET}
 
 
 def _content(item: ItemBody, given: Any) -> list[dict[str, Any]]:

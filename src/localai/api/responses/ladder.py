@@ -7,7 +7,9 @@ from typing import Any, TypeVar, assert_never
 from localai.api.responses.frames import Frames
 from localai.api.responses.output import Calling, Item, Saying, Status, Thinking
 from localai.api.responses.response import failure, usage
+from localai.api.responses.served import Asking, Listing, Searching, Serving, described
 from localai.api.responses.tools import Kit
+from localai.api.responses.workshop import Opened, Step
 from localai.core.errors import LocalAIError
 from localai.core.event import (
     Done,
@@ -22,6 +24,7 @@ from localai.core.event import (
     ToolCall,
     Vector,
 )
+from localai.service import toolbox
 from localai.service.responses import item_id
 
 Kind = TypeVar("Kind", bound=Item)
@@ -39,6 +42,8 @@ class Ladder:
         sealed: bool = False,
         logprobs: bool = False,
         silent: bool = False,
+        results: bool = False,
+        listed: Sequence[dict[str, Any]] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Begin.
@@ -50,6 +55,8 @@ class Ladder:
             sealed: Give its thoughts packed, too.
             logprobs: Give log-probabilities with each piece of text.
             silent: An answer without anything has no message.
+            results: Give what searches find.
+            listed: Lists of tools that the client has already.
             clock: Unix seconds.
         """
         self._head = response
@@ -58,13 +65,17 @@ class Ladder:
         self._sealed = sealed
         self._logprobs = logprobs
         self._silent = silent
+        self._results = results
+        self._listed = [(each.get("server_label"), each.get("tools")) for each in listed]
         self._clock = clock
         self._frames = Frames()
         self._items: list[Item] = []
         self._closed: dict[int, Status] = {}
         """How items ended, by their place."""
-        self._open: Saying | Thinking | None = None
-        self._calls: dict[int, Calling] = {}
+        self._open: Saying | Thinking | Serving | Searching | None = None
+        self._calls: dict[int, Calling | Asking] = {}
+        self._tools = Opened((), {}, frozenset(), None)
+        """What this server calls itself."""
         self._begun = False
         self._working = False
         self.done = False
@@ -81,6 +92,11 @@ class Ladder:
         items = [item.shown(self._closed.get(place, "in_progress")) for place, item in enumerate(self._items)]
         return {**self._head, "output": items}
 
+    @property
+    def found(self) -> dict[str, str]:
+        """What searches told the model, by the ids of their items."""
+        return {item.id: item.told for item in self._items if isinstance(item, Searching) and item.told is not None}
+
     def queue(self) -> list[bytes]:
         """Say that it exists and waits."""
         self._head["status"] = "queued"
@@ -88,17 +104,28 @@ class Ladder:
         self._state("response.queued")
         return self._frames.take()
 
-    def feed(self, batch: Sequence[Event]) -> list[bytes]:
-        """Take the next events; gives what they make it say.
+    def feed(self, step: Step) -> list[bytes]:
+        """Take what happens next; gives what that makes it say.
 
         Waiting says nothing: an error before the model reads the prompt can then still be an HTTP error.
         """
+        match step:
+            case Opened():
+                self._tools = step
+            case toolbox.Calling():
+                self._serve(step)
+            case toolbox.Called():
+                self._served(step)
+            case _:
+                self._events(step)
+        return self._frames.take()
+
+    def _events(self, batch: Sequence[Event]) -> None:
         for event in batch:
             if type(event) is Text:
                 self._say(event.text)
             else:
                 self._hear(event)
-        return self._frames.take()
 
     def fail(self, error: LocalAIError) -> list[bytes]:
         """End with an error."""
@@ -149,14 +176,58 @@ class Ladder:
         """Add to a call. Several may grow side by side, so all of them end together."""
         call = self._calls.get(event.index)
         if call is None:
-            named = self._kit.named(event.name)
-            identifier, place = self._next("ctc" if named.kind == "custom" else "fc", calls=True)
-            call = self._added(
-                Calling(self._frames, identifier, place, call=event.id or f"call_{identifier}", named=named)
-            )
-            self._calls[event.index] = call
+            call = self._calls[event.index] = self._begun_call(event)
         if event.arguments:
             call.say(event.arguments)
+
+    def _begun_call(self, event: ToolCall) -> Calling | Asking:
+        guarded = self._tools.guarded.get(event.name)
+        if guarded is not None:
+            identifier, place = self._next("mcpr", calls=True)
+            return self._added(Asking(self._frames, identifier, place, label=guarded.server, tool=guarded.tool))
+        named = self._kit.named(event.name)
+        identifier, place = self._next("ctc" if named.kind == "custom" else "fc", calls=True)
+        return self._added(Calling(self._frames, identifier, place, call=event.id or f"call_{identifier}", named=named))
+
+    def _serve(self, call: toolbox.Calling) -> None:
+        """This server begins a call."""
+        search = self._tools.search
+        if search is not None and call.server == search.name:
+            identifier, place = self._next("fs")
+            searching = Searching(self._frames, identifier, place, arguments=call.arguments, results=self._results)
+            self._open = self._added(searching)
+            return
+        identifier, place = self._next("mcp")
+        serving = Serving(
+            self._frames,
+            identifier,
+            place,
+            label=call.server,
+            tool=call.tool,
+            arguments=call.arguments,
+            approval=call.id if call.id in self._tools.agreed else None,
+        )
+        self._open = self._added(serving)
+
+    def _served(self, called: toolbox.Called) -> None:
+        """The call that this server began has ended."""
+        match self._open:
+            case Serving() as serving:
+                serving.end(called.output, failed=called.error)
+            case Searching() as searching if self._tools.search is not None:
+                found = None if called.error else self._tools.search.searches[-1].found
+                searching.end(called.output, found)
+            case _:
+                pass
+        self._close("completed")
+
+    def _list(self) -> None:
+        """Tell which tools there are, unless the client knows."""
+        for label, tools in self._tools.listings:
+            if (label, described(tools)) not in self._listed:
+                identifier, place = self._next("mcpl")
+                self._closed[place] = "completed"
+                self._added(Listing(self._frames, identifier, place, label=label, tools=tools))
 
     def _added(self, item: Kind) -> Kind:
         self._items.append(item)
@@ -200,6 +271,7 @@ class Ladder:
             self._head["status"] = "in_progress"
             self._begin()
             self._state("response.in_progress")
+            self._list()
 
     def _end(self, status: str, items: Status, **facts: Any) -> None:
         self._work()

@@ -23,7 +23,7 @@ class Item(Protocol):
         """Say that it has ended, and how."""
         ...
 
-    def shown(self, status: Status) -> dict[str, Any]:
+    def shown(self, status: Status, /) -> dict[str, Any]:
         """The item as it is now."""
         ...
 

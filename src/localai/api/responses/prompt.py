@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, NamedTuple
 
+from localai.api.responses.approvals import HISTORY, Agreed, Approvals
 from localai.api.responses.body import Context
 from localai.api.responses.items import ItemBody, prefix, read, shown
 from localai.api.responses.parts import Files, Reader
@@ -24,6 +25,10 @@ class Prompt(NamedTuple):
     """The items before those of the request."""
     input: tuple[Item, ...]
     """The items of the request, as they are stored."""
+    agreed: tuple[Agreed, ...] = ()
+    """The calls to make first."""
+    listed: tuple[Any, ...] = ()
+    """The lists of tools that are in the conversation already."""
 
 
 class Local(NamedTuple):
@@ -58,9 +63,10 @@ class Prompts:
         ]
         before = await asyncio.to_thread(read, history)
         tools = kit([*(body.tools or ()), *_more_tools([*before, *given])], body.tool_choice)
-        placed = [("previous_response_id", item) for item in before]
+        placed = [(HISTORY, item) for item in before]
         placed += [(f"input.{place}", item) for place, item in enumerate(given)]
-        messages = await turns(placed, Reader(self._media, self._files, owner))
+        approvals = Approvals(placed)
+        messages = await turns(placed, Reader(self._media, self._files, owner), approvals)
         if body.instructions is not None:
             messages = (Message(role="system", content=(TextPart(text=body.instructions),)), *messages)
         if not messages:
@@ -72,6 +78,8 @@ class Prompts:
             tuple(
                 shown(item, item_id(identifier, prefix(item), place, output=False)) for place, item in enumerate(given)
             ),
+            tuple(approvals.agreed),
+            tuple(item.raw for _, item in placed if item.type == "mcp_list_tools"),
         )
 
     async def _history(self, owner: str, body: Context) -> list[Item]:

@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from localai.api.answer import Answer
-from localai.api.merge import Batch
 from localai.api.responses import compact
-from localai.api.responses.body import SEALED, CompactBody, Context, MessageBody, ResponseBody
+from localai.api.responses.body import RESULTS, SEALED, CompactBody, Context, MessageBody, ResponseBody
 from localai.api.responses.ladder import Ladder
 from localai.api.responses.prompt import Local, Prompt, Prompts
 from localai.api.responses.response import begun
 from localai.api.responses.turn import Place, Turn
+from localai.api.responses.workshop import Asked, Step, Workshop
 from localai.api.visit import Visit
 from localai.core.caller import Caller
 from localai.core.errors import InternalError
@@ -21,13 +21,22 @@ from localai.service.conversations import Conversations
 from localai.service.perform import Perform
 from localai.service.responses import Responses, new_id
 from localai.service.shorten import shortening
+from localai.service.toolloop import Batch
 
 
 class Responder:
     """Answers requests of this dialect, whoever brings them."""
 
-    def __init__(self, perform: Perform, prompts: Prompts, responses: Responses, conversations: Conversations) -> None:
+    def __init__(
+        self,
+        perform: Perform,
+        prompts: Prompts,
+        responses: Responses,
+        conversations: Conversations,
+        workshop: Workshop | None = None,
+    ) -> None:
         self._perform = perform
+        self._workshop = workshop or Workshop()
         self._prompts = prompts
         self._responses = responses
         self._conversations = conversations
@@ -41,6 +50,7 @@ class Responder:
         body.check()
         identifier = new_id()
         prompt = await self._prompts.make(caller.owner, body, identifier, local)
+        await self._workshop.check(caller, prompt.kit.hosted, prompt.agreed)
         task = _task(body, prompt)
         model = await self._choose(caller, body, task, visit)
         ladder = Ladder(
@@ -50,19 +60,24 @@ class Responder:
             sealed=body.wants(SEALED),
             logprobs=task.logprobs is not None,
             silent=isinstance(body, MessageBody) and body.generate is False,
+            results=body.wants(RESULTS),
+            listed=prompt.listed,
         )
         conversation = None if body.conversation is None else body.conversation.id
         place = Place(
             caller.owner, prompt.history, prompt.input, body.store is not False, bool(body.background), conversation
         )
 
-        def asked(wanted: Generate) -> AsyncGenerator[Batch, None]:
-            return self._perform.stream(caller, body.model, wanted, keep_alive=body.keep_alive)
-
-        def stream() -> AsyncGenerator[Batch, None]:
+        def stream() -> AsyncGenerator[Step, None]:
             if isinstance(body, MessageBody) and body.generate is False:
                 return _nothing()
-            return shortening(asked, task) if body.truncation == "auto" else asked(task)
+            performing = _Shortening(self._perform) if body.truncation == "auto" else self._perform
+            if not prompt.kit.hosted.some:
+                return performing.stream(caller, body.model, task, keep_alive=body.keep_alive)
+            asked = Asked(
+                body.model, task, prompt.kit.hosted, prompt.agreed, body.max_tool_calls, keep_alive=body.keep_alive
+            )
+            return self._workshop.make(performing, caller, asked)
 
         return Turn(stream, ladder, place, self._responses, self._conversations, visit)
 
@@ -73,7 +88,10 @@ class Responder:
             LocalAIError: The request could not be answered.
         """
         prompt = await self._prompts.make(caller.owner, body, new_id())
-        task = Render(chat=prompt.chat)
+        await self._workshop.check(caller, prompt.kit.hosted, prompt.agreed)
+        hosted = prompt.kit.hosted
+        chat = await self._workshop.offered(caller, prompt.chat, hosted) if hosted.some else prompt.chat
+        task = Render(chat=chat)
         await self._choose(caller, body, task, visit)
         written = await self._perform.whole(caller, body.model, task)
         text = "".join(event.text for event in written if isinstance(event, Text))
@@ -105,7 +123,20 @@ class Responder:
         return visit.model
 
 
-async def _nothing() -> AsyncGenerator[Batch, None]:
+class _Shortening:
+    """Generates, with the oldest turns left out of what does not fit."""
+
+    def __init__(self, perform: Perform) -> None:
+        self._perform = perform
+
+    def stream(
+        self, caller: Caller, model: str | None, task: Generate, *, keep_alive: float | None = None
+    ) -> AsyncGenerator[Batch, None]:
+        """The events."""
+        return shortening(lambda shorter: self._perform.stream(caller, model, shorter, keep_alive=keep_alive), task)
+
+
+async def _nothing() -> AsyncGenerator[Step, None]:
     """An answer without anything."""
     yield (Done(),)
 

@@ -21,6 +21,7 @@ from localai.api.responses.respond import Responder
 from localai.api.responses.response import lost, page
 from localai.api.responses.socket import Talk
 from localai.api.responses.turn import Turn
+from localai.api.responses.workshop import Workshop
 from localai.api.table import Row, SocketRow
 from localai.core.caller import Caller
 from localai.core.errors import InvalidRequest
@@ -39,10 +40,14 @@ def responder(
     conversation: Conversations,
     media: Media | None = None,
     files: Files | None = None,
+    workshop: Workshop | None = None,
 ) -> Responder:
-    """What answers; without `media`, addresses of images are refused, without `files`, stored files."""
+    """What answers; without `media`, addresses of images are refused, without `files`, stored files.
+
+    Without `workshop` there are no tools that this server calls itself.
+    """
     prompts = Prompts(media or Media(), files, responses, conversation)
-    return Responder(perform, prompts, responses, conversation)
+    return Responder(perform, prompts, responses, conversation, workshop)
 
 
 def sockets(answering: Responder) -> list[SocketRow]:

@@ -8,11 +8,14 @@ from pydantic.json_schema import SkipJsonSchema
 
 from localai.api.openai.fields import Body
 from localai.api.openai.tools import TOOLS, FunctionBody
+from localai.api.responses import hosted
+from localai.api.responses.hosted import Hosted, HostedBody
 from localai.core.errors import InvalidRequest
 from localai.core.task import Tool, ToolChoice
 
 _PATTERN = 16 * 1024
 """Characters of a pattern."""
+_HOSTED = frozenset[str]().union(*hosted.FIELDS.values())
 
 
 class FormatBody(Body):
@@ -24,17 +27,24 @@ class FormatBody(Body):
 
 
 def _tool(given: object) -> object:
-    """Remember a tool as it was sent; of a kind that runs in OpenAI's own cloud, only that."""
+    """Remember a tool as it was sent, without secrets; of a kind that runs in OpenAI's own cloud, only that."""
     if not isinstance(given, dict):
         return given
     sent = cast("dict[str, Any]", given)
     kind = sent.get("type", "function")
-    known = not isinstance(kind, str) or kind in {"function", "custom", "namespace"}
-    return {**sent, "raw": sent} if known else {"type": kind, "raw": sent}
+    if not isinstance(kind, str) or kind in {"function", "custom", "namespace"}:
+        return {**{name: value for name, value in sent.items() if name not in _HOSTED}, "raw": sent}
+    if kind == "mcp":
+        sent = {name: value for name, value in sent.items() if name not in hosted.SECRET}
+    fields = hosted.FIELDS.get(kind, frozenset())
+    return {**{name: value for name, value in sent.items() if name in fields}, "type": kind, "raw": sent}
 
 
-class ToolBody(Body):
-    """A tool. A namespace holds `tools`; kinds other than these three run in OpenAI's own cloud and are left out."""
+class ToolBody(HostedBody):
+    """A tool. A namespace holds `tools`; `mcp` and `file_search` are called by this server.
+
+    Kinds other than these five run in OpenAI's own cloud and are left out.
+    """
 
     type: str = "function"
     name: str | None = Field(default=None, min_length=1, max_length=256, pattern=r"^[^\s\x00-\x1f\"\\]+$")
@@ -67,14 +77,16 @@ class NamedBody(Body):
     type: str | None = None
     name: str | None = None
     namespace: str | None = None
+    server_label: str | None = None
 
 
 class ChoiceBody(Body):
-    """A rule: a bare word, a function or free-form tool by name, or `allowed_tools`."""
+    """A rule: a bare word, a function or free-form tool by name, `mcp`, `file_search`, or `allowed_tools`."""
 
     type: str
     name: str | None = None
     namespace: str | None = None
+    server_label: str | None = None
     mode: Literal["auto", "required"] | None = None
     tools: Annotated[list[NamedBody], Field(max_length=TOOLS)] | None = None
     raw: SkipJsonSchema[Any] = None
@@ -111,6 +123,8 @@ class Kit(NamedTuple):
     tools: tuple[Tool, ...]
     choice: ToolChoice
     names: dict[str, Named]
+    hosted: Hosted = Hosted()
+    """Those that this server calls itself; which tools they are is known when they are opened."""
 
     def named(self, name: str) -> Named:
         """How the client knows the tool that the model calls by this name."""
@@ -132,13 +146,15 @@ def kit(bodies: Iterable[ToolBody], choice: ChoiceBody | None) -> Kit:
     """
     tools: dict[str, Tool] = {}
     names: dict[str, Named] = {}
+    bodies = list(bodies)
     for body, named, place in _offered(bodies):
         key = flat(named.name, named.namespace)
         if key in tools:
             raise InvalidRequest(f"The tool `{key}` is there twice.", param=place)
         tools[key] = _custom(body, key) if named.kind == "custom" else _function(body, key)
         names[key] = named
-    return _chosen(Kit(tuple(tools.values()), ToolChoice(), names), choice)
+    ours = hosted.gathered((body.type, body, f"tools.{place}") for place, body in enumerate(bodies))
+    return _chosen(Kit(tuple(tools.values()), ToolChoice(), names, ours), choice)
 
 
 def _offered(bodies: Iterable[ToolBody]) -> Iterable[tuple[ToolBody, Named, str]]:
@@ -208,19 +224,22 @@ def _chosen(offered: Kit, choice: ChoiceBody | None) -> Kit:
             return _required(offered)
         case ChoiceBody(type="function" | "custom", name=str() as name, namespace=namespace):
             return _one(offered, name, namespace)
+        case ChoiceBody(type="mcp" | hosted.SEARCH as kind, server_label=label, name=name):
+            wanted = hosted.wished(offered.hosted, kind, label, name)
+            return offered._replace(choice=ToolChoice(mode="required"), hosted=wanted)
         case ChoiceBody(type="allowed_tools", tools=list() as allowed, mode=mode):
             kept = _allowed(offered, allowed)
             return _required(kept) if mode == "required" else kept
         case ChoiceBody(type=kind):
             raise InvalidRequest(
-                f"`tool_choice` asks for `{kind[:64]}`; there are `auto`, `none`, `required`, `allowed_tools`, and a "
-                "`function` or `custom` tool with its `name`.",
+                f"`tool_choice` asks for `{kind[:64]}`; there are `auto`, `none`, `required`, `allowed_tools`, a "
+                "`function` or `custom` tool with its `name`, `mcp` with its `server_label`, and `file_search`.",
                 param="tool_choice",
             )
 
 
 def _required(offered: Kit) -> Kit:
-    if not offered.tools:
+    if not offered.tools and not offered.hosted.some:
         raise InvalidRequest(
             "A tool call is required, but the request has no tool that can be called here.", param="tool_choice"
         )
@@ -251,7 +270,8 @@ def _allowed(offered: Kit, allowed: Sequence[NamedBody]) -> Kit:
                     param="tool_choice",
                 )
             keys.add(key)
-    return offered._replace(tools=tuple(tool for tool in offered.tools if tool.name in keys))
+    ours = hosted.only(offered.hosted, [(each.type, each.server_label, each.name) for each in allowed])
+    return offered._replace(tools=tuple(tool for tool in offered.tools if tool.name in keys), hosted=ours)
 
 
 def _key(offered: Kit, name: str, namespace: str | None) -> str | None:

@@ -7,9 +7,9 @@ from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from localai.api.errors import narrow
-from localai.api.merge import Batch
 from localai.api.responses.ladder import Ladder
 from localai.api.responses.prompt import Local
+from localai.api.responses.workshop import Step
 from localai.api.visit import Visit
 from localai.core.errors import InternalError, LocalAIError, NotFound
 from localai.observe import logs
@@ -35,7 +35,7 @@ class Turn:
 
     def __init__(
         self,
-        stream: Callable[[], AsyncGenerator[Batch, None]],
+        stream: Callable[[], AsyncGenerator[Step, None]],
         ladder: Ladder,
         place: Place,
         responses: Responses,
@@ -61,8 +61,8 @@ class Turn:
     @property
     def local(self) -> Local:
         """What a connection remembers of it."""
-        response = self.response
-        return Local(response["id"], (*self._place.history, *self._place.input, *response["output"]))
+        place, record = self._place, self._record()
+        return Local(record.response["id"], (*place.history, *place.input, *record.output()))
 
     async def queue(self) -> list[bytes]:
         """Store it as one that waits; gives the first frames."""
@@ -113,9 +113,9 @@ class Turn:
         return b"".join(self._ladder.fail(error))
 
     async def _told(self) -> AsyncGenerator[list[bytes], None]:
-        async with aclosing(self._stream()) as batches:
-            async for batch in batches:
-                frames = self._ladder.feed(batch)
+        async with aclosing(self._stream()) as steps:
+            async for step in steps:
+                frames = self._ladder.feed(step)
                 if self._ladder.done:
                     self._last = frames
                     self._keeping = asyncio.create_task(self._keep())
@@ -138,7 +138,7 @@ class Turn:
         place, record = self._place, self._record()
         if place.conversation is not None and record.response["status"] in {"completed", "incomplete"}:
             with contextlib.suppress(NotFound):  # it was deleted meanwhile
-                items = [*record.input, *record.response["output"]]
+                items = [*record.input, *record.output()]
                 await self._conversations.append(place.owner, place.conversation, items)
         if place.background:
             with contextlib.suppress(NotFound):
@@ -147,4 +147,4 @@ class Turn:
             await self._responses.add(place.owner, record)
 
     def _record(self) -> Record:
-        return Record(response=self.response, input=self._place.input)
+        return Record(response=self.response, input=self._place.input, found=self._ladder.found)

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import msgspec
 
 from localai.api.openai.messages import PAUSE
+from localai.api.responses.approvals import Approvals, result
+from localai.api.responses.hosted import SEARCH
 from localai.api.responses.items import ItemBody
 from localai.api.responses.parts import Reader
 from localai.api.responses.sealed import unseal
 from localai.api.responses.tools import flat
 from localai.core.errors import InvalidRequest
 from localai.core.task import Call, Message, TextPart
+from localai.service.filesearch import passages
 
 SUMMARY = "The conversation so far, in short:\n"
 """What a compaction is introduced with."""
@@ -21,8 +24,8 @@ Placed = tuple[str, ItemBody]
 """An item, and its path in errors."""
 
 
-async def turns(bodies: Sequence[Placed], reader: Reader) -> tuple[Message, ...]:
-    """The turns of a conversation.
+async def turns(bodies: Sequence[Placed], reader: Reader, approvals: Approvals | None = None) -> tuple[Message, ...]:
+    """The turns of a conversation; `approvals` collects the calls that were agreed to, whose results are empty here.
 
     A thought, a message and calls of the model that follow each other are one turn, as in the chat API: the same
     conversation is the same prompt in both.
@@ -30,7 +33,7 @@ async def turns(bodies: Sequence[Placed], reader: Reader) -> tuple[Message, ...]
     Raises:
         InvalidRequest: An item lacks what its type needs, or has a part that no engine takes.
     """
-    builder = _Builder(reader)
+    builder = _Builder(reader, approvals or Approvals(bodies))
     for index, (place, body) in enumerate(bodies):
         await builder.add(body, place)
         if index % PAUSE == PAUSE - 1:
@@ -41,8 +44,9 @@ async def turns(bodies: Sequence[Placed], reader: Reader) -> tuple[Message, ...]
 class _Builder:
     """Collects turns; the last may be one of the model's that is still open for calls."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, approvals: Approvals) -> None:
         self._reader = reader
+        self._approvals = approvals
         self._turns: list[Message] = []
         self._thought: str | None = None
 
@@ -62,6 +66,13 @@ class _Builder:
                 self._call(_call(item, place))
             case "function_call_output" | "custom_tool_call_output":
                 await self._result(item, place)
+            case "mcp_call":
+                self._made(item, item.name or "tool", item.arguments or "{}", result(item))
+            case "file_search_call":
+                queries = json.dumps({"queries": item.queries or []}, ensure_ascii=False)
+                self._made(item, SEARCH, queries, _passages(item))
+            case "mcp_approval_response":
+                self._decision(item, place)
             case "compaction":
                 self._put(Message(role="user", content=(TextPart(text=SUMMARY + _summary(item, place)),)))
             case "compaction_trigger":
@@ -90,6 +101,21 @@ class _Builder:
             raise InvalidRequest(f"An item of type `{item.type}` needs `output`.", param=f"{place}.output")
         content = await self._reader.read(item.output, f"{place}.output")
         self._put(Message(role="tool", content=content, call_id=item.call_id))
+
+    def _made(self, item: ItemBody, name: str, arguments: str, output: str | None) -> None:
+        """A call that this server made; one whose result is not known says nothing."""
+        if output is not None:
+            identifier = item.id or "call"
+            self._call(Call(id=identifier, name=name, arguments=arguments))
+            self._put(Message(role="tool", content=(TextPart(text=output),), call_id=identifier))
+
+    def _decision(self, item: ItemBody, place: str) -> None:
+        decision = self._approvals.decide(item, place)
+        if decision is not None:
+            request, refusal = decision
+            self._call(Call(id=request.id or "", name=request.name or "", arguments=request.arguments or "{}"))
+            said = () if refusal is None else (TextPart(text=refusal),)
+            self._put(Message(role="tool", content=said, call_id=request.id))
 
     def _call(self, call: Call) -> None:
         last = self._turns[-1] if self._turns else None
@@ -128,6 +154,14 @@ def _call(item: ItemBody, place: str) -> Call:
     else:
         arguments = item.arguments or "{}"
     return Call(id=item.call_id, name=flat(item.name, item.namespace), arguments=arguments)
+
+
+def _passages(item: ItemBody) -> str | None:
+    """What a search told the model; None where that is not known."""
+    if item.found is not None or item.results is None:
+        return item.found
+    hits = [(each.filename or "", each.text or "") for each in item.results]
+    return passages(hits)
 
 
 def _summary(item: ItemBody, place: str) -> str:

@@ -17,11 +17,13 @@ from localai.service.responses import Responses
 from localai.service.runs import Runs
 from localai.storage.database import Database
 from serving import serving
+from workshops import HIT, OTHER, Rounds, Shop, calls, says
 
 TABLE = Path(__file__).parents[4] / "docs" / "fields" / "responses.yaml"
 ROWS = ruamel.yaml.YAML(typ="safe").load(TABLE.read_text())
 LONG = "long " * 3000
 CONTEXT = 2000
+SEEK = '{"queries": ["animals"]}'
 
 
 def thinks():
@@ -45,7 +47,9 @@ class Narrow(FakePerform):
 @pytest.fixture(scope="module")
 def perform():
     return Narrow(
-        *map(echo, ("thinks", "other", "plain")), scripts={"thinks": thinks, "other": thinks}, context=CONTEXT
+        *map(echo, ("thinks", "other", "plain", "calls", "seeks")),
+        scripts={"thinks": thinks, "other": thinks, "seeks": Rounds(calls("file_search", SEEK), says("Found."))},
+        context=CONTEXT,
     )
 
 
@@ -53,7 +57,7 @@ def perform():
 def server(perform, tmp_path_factory):
     database = asyncio.run(Database.open(tmp_path_factory.mktemp("state") / "state.db"))
     responses, conversations = Responses(database), Conversations(database)
-    answering = responder(perform, responses, conversations)
+    answering = responder(perform, responses, conversations, workshop=Shop(HIT, OTHER).workshop)
     with serving(rows(answering, responses, conversations, Runs())) as running:
         yield running
 
