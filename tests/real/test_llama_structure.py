@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     model = Model(name="smollm2", engine="llama", files={"model": str(smollm2())}, tasks=("chat",))
-    made = Llama(tmp_path_factory.mktemp("run"), model, Sizing(context=4096, slots=1, threads=1))
+    made = Llama(tmp_path_factory.mktemp("run"), model, Sizing(context=4096, slots=1, threads=2))
     yield made
     made.engine.close()
 
