@@ -86,7 +86,8 @@ def test_a_schema_holds(real_gateway: Gateway, asked):
             seed=seed,
             output_config={"format": {"type": "json_schema", "schema": CITY}},
         )
-        jsonschema.validate(json.loads(message["content"][0]["text"]), CITY)
+        told = message["content"][0]["text"]
+        assert jsonschema.Draft202012Validator(CITY).is_valid(json.loads(told)), told
 
 
 def test_the_text_is_that_of_the_other_dialect(real_gateway: Gateway):

@@ -1,7 +1,7 @@
 """POST /v1/decisions: questions about an input, answered with probabilities (OpenAI's API)."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import Field
@@ -12,6 +12,7 @@ from localai.api.openai.judge import (
     MOST,
     QUESTIONS,
     YES_NO,
+    Asked,
     Option,
     Question,
     certainty,
@@ -22,7 +23,7 @@ from localai.api.openai.judge import (
     weigh,
 )
 from localai.core.errors import InvalidRequest
-from localai.core.task import Generate, ImagePart, Part, TextPart
+from localai.core.task import ImagePart, Part, TextPart
 from localai.service.media import Media
 
 ITEMS = 4096
@@ -87,13 +88,6 @@ class DecisionBody(Body):
     prompt_cache_key: Any = None
     prompt_cache_options: Any = None
     safety_identifier: Any = None
-
-
-class Asked(NamedTuple):
-    """A request as tasks, one for each question."""
-
-    tasks: tuple[Generate, ...]
-    questions: tuple[Question, ...]
 
 
 async def asked(body: DecisionBody, media: Media) -> Asked:

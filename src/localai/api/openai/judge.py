@@ -45,6 +45,13 @@ class Question(NamedTuple):
 YES_NO = (Option("yes"), Option("no"))
 
 
+class Asked(NamedTuple):
+    """A request as tasks, one for each question."""
+
+    tasks: tuple[Generate, ...]
+    questions: tuple[Question, ...]
+
+
 def task(state: Sequence[Part], question: Question) -> Generate:
     """The generation whose next token answers the question."""
     lines = [

@@ -1,7 +1,7 @@
 """POST /v1/systemone: the same kind of questions in the System One shape that llama.cpp, vLLM and Ollama speak."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import Field
@@ -12,6 +12,7 @@ from localai.api.openai.judge import (
     MOST,
     QUESTIONS,
     YES_NO,
+    Asked,
     Option,
     Question,
     certainty,
@@ -22,7 +23,7 @@ from localai.api.openai.judge import (
     weigh,
 )
 from localai.core.errors import InvalidRequest, TaskNotSupported
-from localai.core.task import Generate, ImagePart, Part, TextPart
+from localai.core.task import ImagePart, Part, TextPart
 from localai.service.media import Media
 
 Json = str | dict[str, Any] | list[Any]
@@ -46,13 +47,6 @@ class SystemOneBody(Body):
     questions: dict[str, AskBody] = Field(min_length=1, max_length=QUESTIONS)
     files: Annotated[list[str], Field(max_length=IMAGES)] | None = None
     images: Annotated[list[str], Field(max_length=IMAGES)] | None = None
-
-
-class Asked(NamedTuple):
-    """A request as tasks, one for each question."""
-
-    tasks: tuple[Generate, ...]
-    questions: tuple[Question, ...]
 
 
 async def asked(body: SystemOneBody, media: Media) -> Asked:
